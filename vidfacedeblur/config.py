@@ -1,0 +1,116 @@
+"""What a user can choose, as frozen dataclasses; checked when made.
+
+The command line, the configuration file and the environment fill the same classes, so an option
+means the same everywhere. A wrong value raises `OptionError` with the flag's name in it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vidfacedeblur.errors import OptionError
+
+CROP_SIZES = range(32, 513, 32)
+"""Sides, in pixels, of the squares that a deblurring network is given."""
+
+DEFAULT_MODEL = "deblurgan"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which network deblurs, and what runs it."""
+
+    model: str = DEFAULT_MODEL
+    weights: Path | None = None
+    """A safetensors file of the user's own; None takes the bundled weights."""
+    engine: Literal["auto", "torch", "openvino", "tensorrt"] = "auto"
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+
+    def __post_init__(self) -> None:
+        _one_of("--engine", self.engine, ("auto", "torch", "openvino", "tensorrt"))
+        name, _, number = self.device.partition(":")
+        plain = self.device in ("auto", "cpu", "cuda")
+        if not plain and not (name == "cuda" and number.isdecimal()):
+            raise OptionError(f"--device must be auto, cpu, cuda or cuda:N, got {self.device!r}")
+        if self.engine == "openvino" and name == "cuda":
+            raise OptionError("--engine openvino runs on the CPU only; use --device cpu or auto")
+        if self.engine == "tensorrt" and name == "cpu":
+            raise OptionError("--engine tensorrt needs an NVIDIA GPU; use --device cuda or auto")
+
+
+@dataclass(frozen=True)
+class FaceOptions:
+    """Which faces are deblurred, and how strongly."""
+
+    faces: Literal["all", "none"] = "all"
+    min_face: int | None = None
+    """Smallest face looked for, in pixels of height; None: 40 at 1080 lines, scaled with the
+    picture's shorter side, never below 20."""
+    min_score: float = 0.9
+    """Least detector probability of a face that is deblurred, 0 to 1."""
+    strength: float = 1.0
+    """How much of the network's correction is applied, 0 (nothing) to 1."""
+    crop_size: int | None = None
+    """Side of every crop given to the network; None: each face at its own size."""
+
+    def __post_init__(self) -> None:
+        _one_of("--faces", self.faces, ("all", "none"))
+        _within("--strength", self.strength, 0, 1)
+        _within("--min-score", self.min_score, 0, 1)
+        if self.min_face is not None:
+            _within("--min-face", self.min_face, 12, 10_000)
+        if self.crop_size is not None and self.crop_size not in CROP_SIZES:
+            raise OptionError(
+                f"--crop-size must be auto or a multiple of 32 from 32 to 512, got {self.crop_size}"
+            )
+
+    def min_face_for(self, width: int, height: int) -> int:
+        """Smallest face to look for in a picture of this size, in pixels."""
+        if self.min_face is not None:
+            return self.min_face
+        return max(20, round(40 * min(width, height) / 1080))
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """Which part of the video is read, and how the result is written."""
+
+    start: float = 0.0
+    """Seconds of the input to leave out at the beginning."""
+    duration: float | None = None
+    """Seconds to write; None: to the end."""
+    encoder: str | None = None
+    """FFmpeg's name of the video encoder; None: what fits the source codec, else libx264."""
+    crf: float | None = None
+    """Constant rate factor, lower is better and larger; None: visually lossless (18 for x264)."""
+    preset: str | None = None
+    """The encoder's own speed preset; None: ``veryfast`` for x264 and x265."""
+    overwrite: bool = False
+    keep_partial: bool = False
+    """Write the readable part of an input that is cut short, instead of nothing."""
+    strict: bool = False
+    """Treat anything that the output cannot hold as an error."""
+    max_pixels: int = 134_217_728
+    """Largest width x height accepted, against picture bombs; 8K is 33 million."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start) and self.start >= 0):
+            raise OptionError(f"--start must be 0 or more seconds, got {self.start:g}")
+        if self.duration is not None and not (math.isfinite(self.duration) and self.duration > 0):
+            raise OptionError(f"--duration must be more than 0 seconds, got {self.duration:g}")
+        if self.crf is not None:
+            _within("--crf", self.crf, 0, 63)
+
+
+def _within(flag: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # also refuses NaN
+        raise OptionError(f"{flag} must be within {low:g} to {high:g}, got {value:g}")
+
+
+def _one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise OptionError(f"{flag} must be one of {', '.join(allowed)}, got {value!r}")

@@ -1,0 +1,88 @@
+"""Every error that this package raises on purpose, as one tree.
+
+VidFaceDeblurError
+├── OptionError              an option's value is wrong or contradicts another
+│   └── UnknownModelError
+├── OutputExistsError        the output is there already, or is the input
+├── WeightsError             a weights file is missing, altered or of another model
+├── EngineError              a network cannot be run as asked
+│   └── EngineUnavailableError   the engine or device is not usable on this machine
+├── InputError               the input is missing, unreadable or refused
+│   └── NoVideoError         the input has no video (or no picture) in it
+├── DamagedInputError        the input can be read in part only
+├── OutputError              the output cannot be written
+└── LossError                something would be lost and ``strict`` forbids it
+
+The message is one line that a user can act on: what is wrong, with what, and what would work.
+`OSError` and `MemoryError` pass through where nothing better can be said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class VidFaceDeblurError(Exception):
+    """Root of the tree."""
+
+
+class OptionError(VidFaceDeblurError, ValueError):
+    """An option's value is wrong, or contradicts another option."""
+
+
+class UnknownModelError(OptionError):
+    """No model is registered under the given name.
+
+    Attributes:
+        name: The name that was asked for.
+        available: Every registered name, sorted.
+    """
+
+    def __init__(self, name: str, available: Iterable[str]) -> None:
+        self.name = name
+        self.available = sorted(available)
+        super().__init__(f"unknown model {name!r}; available: {', '.join(self.available)}")
+
+
+class OutputExistsError(VidFaceDeblurError):
+    """The output exists and may not be overwritten, or is the input itself."""
+
+
+class WeightsError(VidFaceDeblurError):
+    """A weights file is missing, unreadable, altered, or belongs to another model."""
+
+
+class EngineError(VidFaceDeblurError):
+    """A network cannot be run as asked."""
+
+
+class EngineUnavailableError(EngineError):
+    """The engine or the device that was asked for cannot be used on this machine."""
+
+
+class InputError(VidFaceDeblurError):
+    """The input is missing, cannot be read, or is refused for safety."""
+
+
+class NoVideoError(InputError):
+    """The input was read, but has no video in it."""
+
+
+class DamagedInputError(VidFaceDeblurError):
+    """The input can be read only in part.
+
+    Attributes:
+        frames: Frames that could be read before the damage.
+    """
+
+    def __init__(self, message: str, *, frames: int = 0) -> None:
+        self.frames = frames
+        super().__init__(message)
+
+
+class OutputError(VidFaceDeblurError):
+    """The output cannot be written."""
+
+
+class LossError(VidFaceDeblurError):
+    """The output could not hold something of the input, and ``strict`` was asked for."""
