@@ -1,0 +1,74 @@
+"""Small building blocks that the deblurring models share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Upsampling = Literal["resize", "transposed"]
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalisation without learned scale and without running statistics.
+
+    One behaviour in training and inference; computed in float32 whatever the features are, because
+    the variance of half-precision features overflows or vanishes on real pictures.
+    """
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape, zero mean and unit variance per sample and channel."""
+        return F.instance_norm(features.float(), eps=self.eps).to(features.dtype)
+
+
+def activation(leaky: bool) -> nn.Module:
+    """ReLU, or leaky ReLU with slope 0.2."""
+    return nn.LeakyReLU(0.2) if leaky else nn.ReLU()
+
+
+def upsample(channels_in: int, channels_out: int, how: Upsampling) -> nn.Module:
+    """Double height and width.
+
+    ``transposed`` is the published 3x3 transposed convolution; ``resize`` is nearest-neighbour
+    resizing and a 3x3 convolution of the same size, which leaves no checkerboard.
+    """
+    if how == "transposed":
+        return nn.ConvTranspose2d(channels_in, channels_out, 3, 2, padding=1, output_padding=1)
+    return nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="nearest"),
+        nn.Conv2d(channels_in, channels_out, 3, padding=1),
+    )
+
+
+def init_normal(module: nn.Module) -> None:
+    """Draw convolution weights from N(0, 0.02) and zero their biases, as the GAN papers do."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def pad_to_multiple(images: Tensor, multiple: int, least: int) -> Tensor:
+    """Extend (N, C, H, W) right and down to multiples of `multiple`, at least `least`.
+
+    By reflection where the picture is large enough for it, else by repeating its edge.
+    """
+    height, width = images.shape[-2:]
+    down = max(least, -(-height // multiple) * multiple) - height
+    right = max(least, -(-width // multiple) * multiple) - width
+    if not (down or right):
+        return images
+    mode = "reflect" if down < height and right < width else "replicate"
+    return F.pad(images, (0, right, 0, down), mode=mode)
+
+
+def add_correction(blurred: Tensor, correction: Tensor) -> Tensor:
+    """Blurred plus correction, both in [-1, 1] units, clamped to [-1, 1] and in float32."""
+    return torch.clamp(blurred.float() + correction.float(), -1.0, 1.0)
