@@ -2,9 +2,9 @@
 
 The camera's path follows Boracchi and Foi, "Modeling the Performance of Image Restoration From
 Motion Blur", IEEE Trans. Image Processing 21(8), 2012: a point with inertia, pulled back to the
-centre, shaken by noise and now and then thrown off its course. Kernels here sum to 1, are centred on
-their centroid (so that deblurring does not have to shift the face) and are never stretched in value.
-A kernel's *size* is the longer side of the box around its path, in whole pixels.
+centre, shaken by noise and now and then thrown off its course. Kernels here sum to 1, are centred
+on their centroid (so that deblurring does not have to shift the face) and are never stretched in
+value. A kernel's *size* is the longer side of the box around its path, in whole pixels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faces to train on: read from a folder with a manifest, cut as the pipeline cuts, packed in one file.
+"""Faces to train on: read from a folder with a manifest, cut as the pipeline cuts, and packed.
 
 A pack is a NumPy ``.npz`` of JPEG pictures, all squares of one size: compact enough to travel,
 decoded once into memory. Splits are by identity and come with the manifest, so no person is on two

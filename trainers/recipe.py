@@ -85,7 +85,9 @@ def load_recipe(model: str, name: str) -> Recipe:
     else:
         shipped = resources.files("vidfacedeblur.trainers.recipes") / f"{model}.{name}.toml"
         if not shipped.is_file():
-            raise OptionError(f"no recipe {name!r} for {model}; shipped: {', '.join(shipped_for(model))}")
+            raise OptionError(
+                f"no recipe {name!r} for {model}; shipped: {', '.join(shipped_for(model))}"
+            )
         text = shipped.read_text(encoding="utf-8")
     return parse_recipe(text, model)
 

@@ -174,6 +174,8 @@ class RunSummary:
     """By stage name, and "total"."""
     corrupt_frames: int = 0
     bad_packets: int = 0
+    truncated: str | None = None
+    """How far an input that is cut short could be read; only with ``keep_partial``."""
     warnings: tuple[str, ...] = ()
     """Each thing that was repaired, or could not be kept, in one line."""
 
@@ -184,8 +186,8 @@ class RunSummary:
 
     @property
     def damaged(self) -> bool:
-        """Whether the input was damaged (the output is whole all the same)."""
-        return self.corrupt_frames > 0 or self.bad_packets > 0
+        """Whether the input was damaged; what could be read of it is in the output."""
+        return self.corrupt_frames > 0 or self.bad_packets > 0 or self.truncated is not None
 
 
 class Canvas(Protocol):

@@ -20,6 +20,7 @@ from vidfacedeblur.models.layers import (
     Upsampling,
     activation,
     add_correction,
+    as_weights,
     init_normal,
     upsample,
 )
@@ -96,7 +97,7 @@ class DeblurGAN(nn.Module):
 
     def forward(self, blurred: Tensor) -> Tensor:
         """Map (N, 3, H, W) in [-1, 1] to the same shape and range."""
-        features = self.encoder(blurred)  # (N, 4w, H/4, W/4)
+        features = self.encoder(as_weights(blurred, self))  # (N, 4w, H/4, W/4)
         features = self.trunk(features)
         correction = self.decoder(features)  # (N, 3, H, W)
         return add_correction(blurred, correction)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidfacedeblur.models.backbones import inception_resnet_v2_stages, mobilenet_v2_stages
-from vidfacedeblur.models.layers import InstanceNorm, add_correction
+from vidfacedeblur.models.layers import InstanceNorm, add_correction, as_weights
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ class FeaturePyramid(nn.Module):
         self.stages = nn.ModuleList(stages)
         outputs = [config.channels // 2] + [config.channels] * 4
         self.laterals = nn.ModuleList(
-            nn.Conv2d(width, out, 1, bias=False)
-            for width, out in zip(widths, outputs, strict=True)
+            nn.Conv2d(width, out, 1, bias=False) for width, out in zip(widths, outputs, strict=True)
         )
         self.top_down = nn.ModuleList(
             _conv_norm_relu(config.channels, config.channels) for _ in range(3)
@@ -101,7 +100,7 @@ class DeblurGANv2(nn.Module):
 
     def forward(self, blurred: Tensor) -> Tensor:
         """Map (N, 3, H, W) in [-1, 1] to the same shape and range."""
-        half, *coarser = self.pyramid(blurred)
+        half, *coarser = self.pyramid(as_weights(blurred, self))
         levels = [
             _grow(head(features), 2**n)  # each (N, h, H/4, W/4)
             for n, (head, features) in enumerate(zip(self.heads, coarser, strict=True))

@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vidfacedeblur.models.layers import add_correction
+from vidfacedeblur.models.layers import add_correction, as_weights
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,7 @@ class InceptionModule(nn.Module):
             branch = nn.Sequential()
             if reduction:
                 branch.append(_conv(channels, reduction, 1, lead=False, norm=config.norm))
-            branch.append(
-                _conv(reduction or channels, width, kernel, lead=lead, norm=config.norm)
-            )
+            branch.append(_conv(reduction or channels, width, kernel, lead=lead, norm=config.norm))
             self.branches.append(branch)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -109,7 +107,7 @@ class DeepDeblur(nn.Module):
 
     def forward(self, blurred: Tensor) -> Tensor:
         """Map (N, 3, H, W) in [-1, 1] to the same shape and range."""
-        output = self.head(self.body(self.stem(blurred)))  # (N, 3, H, W)
+        output = self.head(self.body(self.stem(as_weights(blurred, self))))  # (N, 3, H, W)
         if self.residual:
             return add_correction(blurred, output)
         return torch.clamp(output.float(), -1.0, 1.0)

@@ -23,7 +23,7 @@ class InstanceNorm(nn.Module):
         self.eps = eps
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape, zero mean and unit variance per sample and channel."""
+        """Map (N, C, H, W) to zero mean and unit variance for each sample and channel."""
         return F.instance_norm(features.float(), eps=self.eps).to(features.dtype)
 
 
@@ -55,18 +55,9 @@ def init_normal(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def pad_to_multiple(images: Tensor, multiple: int, least: int) -> Tensor:
-    """Extend (N, C, H, W) right and down to multiples of `multiple`, at least `least`.
-
-    By reflection where the picture is large enough for it, else by repeating its edge.
-    """
-    height, width = images.shape[-2:]
-    down = max(least, -(-height // multiple) * multiple) - height
-    right = max(least, -(-width // multiple) * multiple) - width
-    if not (down or right):
-        return images
-    mode = "reflect" if down < height and right < width else "replicate"
-    return F.pad(images, (0, right, 0, down), mode=mode)
+def as_weights(images: Tensor, network: nn.Module) -> Tensor:
+    """Cast images to the type of the network's weights, so that a half-precision copy just runs."""
+    return images.to(next(network.parameters()).dtype)
 
 
 def add_correction(blurred: Tensor, correction: Tensor) -> Tensor:

@@ -1,0 +1,73 @@
+"""What an engine needs to know of a network to run it."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from dataclasses import dataclass
+
+from torch import nn
+from vidfacedeblur.models.mtcnn import load_mtcnn
+
+from vidfacedeblur.models.registry import entry
+from vidfacedeblur.models.weights import LoadedModel
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network and the shapes it will be given."""
+
+    name: str
+    """For messages and file names."""
+    module: nn.Module
+    """In evaluation mode, float32, on the CPU; one (N, 3, H, W) input, one or more outputs."""
+    side: int | None
+    """Side of its square input, or None where height and width vary."""
+    multiple: int
+    """Height and width are multiples of this."""
+    least: int
+    """Smallest height and width."""
+    largest: tuple[int, int]
+    """Largest height and width that will be asked for."""
+    batch: int
+    """Largest batch that is worth preparing for; larger ones are split."""
+    half: bool
+    """Whether half precision is worth trying on a GPU."""
+
+    def fingerprint(self) -> str:
+        """A hash of the weights and of the code that runs them, for cache keys."""
+        digest = hashlib.sha256()
+        for key, value in self.module.state_dict().items():
+            digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
+            digest.update(value.contiguous().numpy().tobytes())
+        modules = {type(part).__module__ for part in self.module.modules()}
+        for name in sorted(m for m in modules if m.startswith("vidfacedeblur.")):
+            digest.update(inspect.getsource(sys.modules[name]).encode())
+        digest.update(repr(self.module).encode())  # strides, paddings and other settings
+        return digest.hexdigest()
+
+
+def deblur_spec(model: LoadedModel) -> NetworkSpec:
+    """Describe a deblurring network."""
+    multiple = max(4, entry(model.name).multiple)
+    return NetworkSpec(
+        model.name,
+        model.network,
+        side=None,
+        multiple=multiple,
+        least=32,
+        largest=(512, 512),
+        batch=8,
+        half=True,
+    )
+
+
+def mtcnn_specs() -> tuple[NetworkSpec, NetworkSpec, NetworkSpec]:
+    """Describe P-, R- and O-Net. They cost too little for half precision to matter."""
+    pnet, rnet, onet = load_mtcnn()
+    return (
+        NetworkSpec("mtcnn-pnet", pnet, None, 1, 12, (2400, 4096), 1, half=False),
+        NetworkSpec("mtcnn-rnet", rnet, 24, 24, 24, (24, 24), 512, half=False),
+        NetworkSpec("mtcnn-onet", onet, 48, 48, 48, (48, 48), 128, half=False),
+    )

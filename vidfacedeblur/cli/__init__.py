@@ -1,0 +1,237 @@
+"""The command ``vidfacedeblur``: parses, plans, runs, prints, and maps errors to exit codes.
+
+Nothing here loads torch before there is work to do, so ``--help`` and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from vidfacedeblur.cli.display import Display
+from vidfacedeblur.cli.records import Report, TimingsFile
+from vidfacedeblur.cli.settings import build_parser, resolve
+from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
+from vidfacedeblur.errors import (
+    DamagedInputError,
+    EngineError,
+    InputError,
+    LossError,
+    OptionError,
+    OutputError,
+    OutputExistsError,
+    VidFaceDeblurError,
+    WeightsError,
+)
+from vidfacedeblur.models.registry import MODELS, entry
+
+if TYPE_CHECKING:
+    from vidfacedeblur.pipeline import FaceDeblurPipeline
+    from vidfacedeblur.plan import Job, Plan
+    from vidfacedeblur.types import FrameResult, RunSummary
+
+OK, FAILED, USAGE, UNREADABLE, DAMAGED, UNWRITABLE = 0, 1, 2, 3, 4, 5
+
+_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (OptionError, USAGE),
+    (OutputExistsError, USAGE),
+    (WeightsError, USAGE),
+    (EngineError, USAGE),
+    (InputError, UNREADABLE),
+    (DamagedInputError, DAMAGED),
+    (OutputError, UNWRITABLE),
+    (LossError, UNWRITABLE),
+)
+
+
+class _Stopped(BaseException):
+    """A signal asked the run to stop."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+        super().__init__(number)
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that stands for an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    flags = vars(build_parser().parse_args(argv))
+    display = Display(quiet="quiet" in flags, progress="no_progress" not in flags)
+    try:
+        if "list_models" in flags:
+            return _list_models()
+        values, notes = resolve(flags)
+        display = Display(quiet=values["quiet"], progress=not values["no_progress"])
+        logging.basicConfig(
+            level=logging.INFO if values["verbose"] else logging.WARNING,
+            format="vidfacedeblur: %(message)s",
+        )
+        for note in notes:
+            display.note(note)
+        return _run(flags, values, display)
+    except VidFaceDeblurError as error:
+        display.error(str(error))
+        return exit_code(error)
+    except KeyboardInterrupt:
+        display.error("stopped")
+        return 128 + signal.SIGINT
+    except _Stopped as stop:
+        display.error("stopped")
+        return stop.exit_code
+    except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
+        return _internal(error, display, verbose="verbose" in flags)
+
+
+def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int:
+    inputs = flags.get("inputs")
+    if not inputs:
+        raise OptionError("no INPUT given; usage: vidfacedeblur INPUT... -o OUT")
+    if "output" not in flags:
+        raise OptionError("no output given; add -o OUT")
+    entry(values["model"])
+    options = _options(values)
+    timings = TimingsFile(values["timings"])
+    report = Report(values["report"], values)
+    _stop_on_signals()
+
+    from vidfacedeblur.plan import make_plan
+
+    plan = make_plan(
+        inputs,
+        flags["output"],
+        overwrite=values["overwrite"],
+        skip_existing=values["skip_existing"],
+    )
+    for job in plan.skipped:
+        display.note(f"{job.target} exists; skipped")
+    if not plan.jobs:
+        return OK
+
+    display.status("loading")
+    from vidfacedeblur.pipeline import FaceDeblurPipeline  # torch: seconds
+
+    chosen, faces, video = options
+    with (
+        timings,
+        FaceDeblurPipeline(
+            chosen.model,
+            weights=chosen.weights,
+            engine=chosen.engine,
+            device=chosen.device,
+            faces=faces,
+            video=video,
+            on_status=display.status,
+        ) as pipeline,
+    ):
+        report.provenance = pipeline.provenance
+        codes = [
+            _one(pipeline, plan, number, display, timings, report, verbose=values["verbose"])
+            for number in range(len(plan.jobs))
+        ]
+        timings.finish()
+    report.write()
+    if not plan.many:
+        return codes[0]
+    display.total(report.summaries, failed=sum(code != OK for code in codes))
+    return FAILED if any(codes) else OK
+
+
+def _options(values: dict[str, Any]) -> tuple[ModelOptions, FaceOptions, VideoOptions]:
+    def pick(*names: str) -> dict[str, Any]:
+        return {name: values[name] for name in names}
+
+    return (
+        ModelOptions(**pick("model", "weights", "engine", "device")),
+        FaceOptions(**pick("faces", "strength", "min_face", "min_score", "crop_size")),
+        VideoOptions(
+            **pick("start", "duration", "encoder", "crf", "preset"),
+            **pick("overwrite", "keep_partial", "strict"),
+        ),
+    )
+
+
+def _one(
+    pipeline: FaceDeblurPipeline,
+    plan: Plan,
+    number: int,
+    display: Display,
+    timings: TimingsFile,
+    report: Report,
+    *,
+    verbose: bool,
+) -> int:
+    """Run one job; with several, an error is printed and does not stop the others."""
+    job: Job = plan.jobs[number]
+    label = f"[{number + 1}/{len(plan.jobs)}] {job.source.name}" if plan.many else job.source.name
+    try:
+        with display.progress_of(label) as bar:
+
+            def count(result: FrameResult) -> None:
+                bar.add(result)
+                timings.add(job.source, result)
+
+            summary: RunSummary = pipeline.run(
+                job.source,
+                job.target,
+                on_start=lambda info: bar.start(info.estimated_frames),
+                on_frame=count,
+            )
+    except VidFaceDeblurError as error:
+        report.add_failure(job.source, error)
+        if not plan.many:
+            report.write()
+            raise
+        display.error(str(error))
+        return exit_code(error)
+    except Exception as error:
+        report.add_failure(job.source, error)
+        if not plan.many:
+            raise
+        return _internal(error, display, verbose=verbose, about=str(job.source))
+    report.add(summary)
+    display.summary(summary)
+    return DAMAGED if summary.damaged else OK
+
+
+def _internal(error: Exception, display: Display, *, verbose: bool, about: str = "") -> int:
+    """Print an error that nobody foresaw; `OSError` and `MemoryError` explain themselves."""
+    if verbose:
+        traceback.print_exception(error, file=sys.stderr)
+    where = f"{about}: " if about else ""
+    kind = "" if isinstance(error, OSError) else f"internal error, {type(error).__name__}: "
+    display.error(f"{where}{kind}{error}" + ("" if verbose else " (-v shows more)"))
+    return FAILED
+
+
+def _list_models() -> int:
+    from vidfacedeblur.models import bundle  # no torch: looks at files
+
+    for name, model in MODELS.items():
+        note = "" if bundle.bundled(name) else "; no bundled weights, needs --weights"
+        sys.stdout.write(f"{name:24}{model.summary}{note}\n")
+    return OK
+
+
+def _stop_on_signals() -> None:
+    """First SIGINT or SIGTERM: stop cleanly. Second: at once."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, lambda n, _: os._exit(128 + n))
+        raise _Stopped(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+
+
+__all__ = ["exit_code", "main"]

@@ -1,0 +1,149 @@
+"""The files that ``--timings`` and ``--report`` write; each appears whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from vidfacedeblur import __version__
+from vidfacedeblur.errors import OptionError, OutputError
+from vidfacedeblur.types import STAGES, Face, FrameResult, RunSummary
+
+COLUMNS = ("input", "frame", "pts", "time", *STAGES, "total", "faces")
+
+
+class TimingsFile:
+    """A row a frame, as CSV or JSON lines, by the file's suffix.
+
+    Columns: input, frame (from 0), pts, time (s), a column a stage and their sum (ms), faces (JSON
+    in CSV: box, score, track, sharpness before and after).
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        if path is not None and path.suffix not in (".csv", ".jsonl"):
+            raise OptionError(f"--timings must end in .csv or .jsonl, got {path}")
+        self._path = path
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            try:
+                self._file = self._part.open("w", newline="", encoding="utf-8")
+            except OSError as error:
+                raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
+            if self._path.suffix == ".csv":
+                csv.writer(self._file).writerow(COLUMNS)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+
+    @property
+    def _part(self) -> Path:
+        assert self._path is not None
+        return self._path.with_name(f".{self._path.name}.part")
+
+    def add(self, source: Path, result: FrameResult) -> None:
+        """Write one frame's row."""
+        if self._file is None or self._path is None:
+            return
+        timing = result.timing
+        milliseconds = [round(getattr(timing, stage), 3) for stage in (*STAGES, "total")]
+        faces = [_face_values(face) for face in result.faces]
+        head = (str(source), result.index, result.pts, result.time)
+        if self._path.suffix == ".csv":
+            csv.writer(self._file).writerow([*head, *milliseconds, json.dumps(faces)])
+        else:
+            row = dict(zip(COLUMNS, (*head, *milliseconds, faces), strict=True))
+            self._file.write(json.dumps(row) + "\n")
+
+    def finish(self) -> None:
+        """Put the file under its name."""
+        if self._file is not None and self._path is not None:
+            self._file.close()
+            self._part.replace(self._path)
+            self._file = None
+
+
+def _face_values(face: Face) -> dict[str, Any]:
+    def short(value: float | None) -> float | None:
+        return None if value is None else round(value, 4)
+
+    return {
+        "box": [round(value, 2) for value in face.box],
+        "score": short(face.score),
+        "track": face.track,
+        "sharpness": short(face.sharpness),
+        "sharpness_after": short(face.sharpness_after),
+    }
+
+
+class Report:
+    """A JSON summary of the whole run, and of each input."""
+
+    def __init__(self, path: Path | None, options: dict[str, Any]) -> None:
+        self._path = path
+        self._options = options
+        self._failures: list[dict[str, str]] = []
+        self.summaries: list[RunSummary] = []
+        self.provenance = ""
+
+    def add(self, summary: RunSummary) -> None:
+        """Take in a finished input."""
+        self.summaries.append(summary)
+
+    def add_failure(self, source: Path, error: Exception) -> None:
+        """Take in an input that failed."""
+        self._failures.append({"input": str(source), "error": str(error)})
+
+    def write(self) -> None:
+        """Write the file, if one was asked for.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if self._path is None:
+            return
+        text = io.StringIO()
+        json.dump(self._content(), text, indent=2, default=str)
+        part = self._path.with_name(f".{self._path.name}.part")
+        try:
+            part.write_text(text.getvalue() + "\n", encoding="utf-8")
+            part.replace(self._path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
+
+    def _content(self) -> dict[str, Any]:
+        runs = self.summaries
+        frames, seconds = sum(r.frames for r in runs), sum(r.seconds for r in runs)
+        summary: dict[str, Any] = {
+            "inputs": len(runs) + len(self._failures),
+            "failed": len(self._failures),
+            "frames": frames,
+            "faces": sum(r.faces for r in runs),
+            "seconds": seconds,
+            "fps": frames / seconds if seconds else 0.0,
+        }
+        if len(runs) == 1:
+            summary["stages"] = {name: asdict(s) for name, s in runs[0].stages.items()}
+        return {
+            "version": __version__,
+            "provenance": self.provenance,
+            "options": self._options,
+            "summary": summary,
+            "runs": [asdict(r) | {"fps": r.fps, "damaged": r.damaged} for r in runs],
+            "failures": self._failures,
+        }

@@ -1,0 +1,225 @@
+"""The command's options: one table, filled from flags, environment, configuration file, defaults.
+
+The first of these that sets an option wins: a flag, ``VIDFACEDEBLUR_<NAME>``, the file given with
+``--config``, the default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidfacedeblur import __version__
+from vidfacedeblur.config import DEFAULT_MODEL, FaceOptions, VideoOptions
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.models.registry import MODELS
+
+_PREFIX = "VIDFACEDEBLUR_"
+_OTHER_VARIABLES = {"VIDFACEDEBLUR_CACHE", "VIDFACEDEBLUR_DATA"}
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One option of the command."""
+
+    name: str
+    """Long flag without dashes in front; underscores for dashes in files and variables."""
+    parse: Callable[[str], Any]
+    """From text to value; raises ValueError."""
+    default: Any
+    help: str
+    metavar: str | None = None
+    choices: Sequence[str] | None = None
+    short: str | None = None
+    group: str = "options"
+
+    @property
+    def key(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def is_switch(self) -> bool:
+        return self.parse is _switch
+
+
+def _switch(text: str) -> bool:
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise ValueError("must be true or false")
+
+
+def _crop_size(text: str) -> int | None:
+    return None if text == "auto" else int(text)
+
+
+_VIDEO, _FACES = VideoOptions(), FaceOptions()
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("model", str, DEFAULT_MODEL, "deblurring model", choices=tuple(MODELS), group="model"),
+    Setting("weights", Path, None, "safetensors file of your own for it", "FILE", group="model"),
+    Setting(
+        "engine",
+        str,
+        "auto",
+        "what runs the networks",
+        choices=("auto", "torch", "openvino", "tensorrt"),
+        group="model",
+    ),
+    Setting("device", str, "auto", "auto, cpu, cuda or cuda:N", "DEVICE", group="model"),
+    Setting(
+        "faces", str, _FACES.faces, "which faces to deblur", choices=("all", "none"), group="faces"
+    ),
+    Setting("strength", float, _FACES.strength, "how much, 0 to 1", "X", group="faces"),
+    Setting(
+        "min-face",
+        int,
+        None,
+        "smallest face in pixels (40 at 1080 lines, scaled, never below 20)",
+        "PX",
+        group="faces",
+    ),
+    Setting("min-score", float, _FACES.min_score, "least face probability", "X", group="faces"),
+    Setting(
+        "crop-size",
+        _crop_size,
+        None,
+        "side of the crops given to the network: auto, or a multiple of 32 to 512",
+        "auto|PX",
+        group="faces",
+    ),
+    Setting("start", float, _VIDEO.start, "seconds to leave out at the start", "S", group="video"),
+    Setting("duration", float, None, "seconds to process (all)", "S", group="video"),
+    Setting(
+        "encoder",
+        str,
+        None,
+        "FFmpeg's name of the video encoder (by source)",
+        "NAME",
+        group="video",
+    ),
+    Setting("crf", float, None, "quality, lower is better (18 for x264)", "N", group="video"),
+    Setting("preset", str, None, "the encoder's speed preset (veryfast)", "NAME", group="video"),
+    Setting(
+        "keep-partial", _switch, False, "keep what can be read of a cut short input", group="video"
+    ),
+    Setting("strict", _switch, False, "fail rather than lose anything", group="video"),
+    Setting("overwrite", _switch, False, "replace existing outputs", short="y", group="output"),
+    Setting("skip-existing", _switch, False, "leave out existing outputs", group="output"),
+    Setting("timings", Path, None, "a row a frame; .csv or .jsonl", "FILE", group="output"),
+    Setting("report", Path, None, "summary as JSON", "FILE", group="output"),
+    Setting("no-progress", _switch, False, "no progress bar", group="output"),
+    Setting("quiet", _switch, False, "errors only", short="q", group="output"),
+    Setting("verbose", _switch, False, "say more, and show tracebacks", short="v", group="output"),
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line's parser. Options that are not given are absent from its result."""
+    parser = argparse.ArgumentParser(
+        prog="vidfacedeblur",
+        usage="vidfacedeblur INPUT... -o OUT [options]",
+        description="Find the faces in videos or pictures, deblur them, and write the same videos"
+        " back with only the faces changed.",
+        epilog="Every option can also be set as VIDFACEDEBLUR_<NAME> or in the --config file.",
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    parser.add_argument("inputs", nargs="*", metavar="INPUT", type=Path, help="files or folders")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", type=Path, help="file for one input, else a folder"
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="options from a TOML file")
+    parser.add_argument("--list-models", action="store_true", help="show the models and exit")
+    parser.add_argument("-V", "--version", action="version", version=f"vidfacedeblur {__version__}")
+    groups = {
+        name: parser.add_argument_group(name) for name in ("model", "faces", "video", "output")
+    }
+    for setting in SETTINGS:
+        flags = [f"-{setting.short}"] if setting.short else []
+        group = groups[setting.group]
+        text = setting.help
+        if setting.default not in (None, False):
+            text += f" (default: {setting.default})"
+        if setting.is_switch:
+            group.add_argument(*flags, f"--{setting.name}", action="store_true", help=text)
+        else:
+            metavar = setting.metavar or "{" + ",".join(setting.choices or ()) + "}"
+            group.add_argument(*flags, f"--{setting.name}", metavar=metavar, help=text)
+    return parser
+
+
+def resolve(
+    flags: Mapping[str, Any], environment: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Settle every setting's value.
+
+    Args:
+        flags: What the command line gave, by key.
+        environment: Variables; None takes the process's own.
+
+    Returns:
+        The values by key, and a line for each variable that looks like ours but is not.
+
+    Raises:
+        OptionError: A value does not fit, or the configuration file is unreadable or has an
+            unknown key.
+    """
+    environment = os.environ if environment is None else environment
+    stored = read_config(flags["config"]) if "config" in flags else {}
+    values = {}
+    for setting in SETTINGS:
+        variable = _PREFIX + setting.key.upper()
+        if setting.key in flags:
+            given, origin = flags[setting.key], f"--{setting.name}"
+        elif variable in environment:
+            given, origin = environment[variable], variable
+        elif setting.key in stored:
+            given, origin = stored[setting.key], f"{setting.name} in {flags['config']}"
+        else:
+            values[setting.key] = setting.default
+            continue
+        values[setting.key] = _value(setting, given, origin)
+    known = {_PREFIX + setting.key.upper() for setting in SETTINGS} | _OTHER_VARIABLES
+    strays = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
+    return values, [f"unknown environment variable {name} ignored" for name in strays]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a configuration file, its keys with underscores.
+
+    Raises:
+        OptionError: The file cannot be read, is not TOML, or has an unknown key.
+    """
+    try:
+        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OptionError(f"cannot read the configuration {path}: {reason}") from error
+    found = {key.replace("-", "_"): value for key, value in stored.items()}
+    unknown = sorted(set(found) - {setting.key for setting in SETTINGS})
+    if unknown:
+        known = ", ".join(setting.name for setting in SETTINGS)
+        raise OptionError(f"unknown key {unknown[0]!r} in {path}; known: {known}")
+    return found
+
+
+def _value(setting: Setting, given: Any, origin: str) -> Any:
+    """Check and convert one value, whatever it came from."""
+    text = str(given).lower() if isinstance(given, bool) else str(given)
+    try:
+        value = setting.parse(text)
+    except ValueError as error:
+        kind = {int: "a whole number", float: "a number"}.get(setting.parse, "a valid value")  # type: ignore[call-overload]
+        reason = str(error) if setting.is_switch else f"must be {kind}"
+        raise OptionError(f"{origin} {reason}, got {text!r}") from error
+    if setting.name == "model":
+        return value  # an unknown model has its own error
+    if setting.choices and value not in setting.choices:
+        raise OptionError(f"{origin} must be one of {', '.join(setting.choices)}, got {text!r}")
+    return value

@@ -1,0 +1,61 @@
+"""The deblurring network behind crops: ranges, layouts, batches and sizes taken care of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidfacedeblur.types import FaceCrop, FloatImage, Network
+
+
+class Deblurrer:
+    """Deblurs crops of any size with one network."""
+
+    def __init__(self, network: Network, *, model: str, multiple: int, path: Path, sha256: str):
+        self.network = network
+        self.model = model
+        self.multiple = multiple
+        self.path = path
+        """The weights file."""
+        self.sha256 = sha256
+        """Of the weights file."""
+
+    def crops(self, crops: Sequence[FaceCrop]) -> list[FloatImage]:
+        """Deblur crops; one (S, S, 3) float32 RGB in [0, 1] for each, in the order given.
+
+        Crops of one size run as one batch.
+        """
+        by_side: dict[int, list[int]] = defaultdict(list)
+        for i, crop in enumerate(crops):
+            by_side[crop.image.shape[0]].append(i)
+        results: dict[int, FloatImage] = {}
+        for picks in by_side.values():
+            restored = self.batch(np.stack([crops[i].image for i in picks]))
+            results.update(zip(picks, restored, strict=True))
+        return [results[i] for i in range(len(crops))]
+
+    def batch(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map (N, S, S, 3) float32 RGB in [0, 1] to the same shape and range.
+
+        Sides that the network cannot take are extended by reflection and cut back.
+        """
+        side = images.shape[1]
+        extra = -side % self.multiple
+        if extra:
+            before, after = extra // 2, extra - extra // 2
+            edges = ((0, 0), (before, after), (before, after), (0, 0))
+            images = np.pad(images, edges, mode="reflect")
+        scaled = images.transpose(0, 3, 1, 2) * np.float32(2) - np.float32(1)  # (N, 3, S, S)
+        (output,) = self.network(scaled)
+        restored = (output.transpose(0, 2, 3, 1) + np.float32(1)) * np.float32(0.5)
+        if extra:
+            restored = restored[:, before : before + side, before : before + side]
+        return restored
+
+    def close(self) -> None:
+        """Free the network."""
+        self.network.close()

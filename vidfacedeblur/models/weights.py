@@ -1,0 +1,132 @@
+"""Weights files: safetensors that carry their model's name and configuration; checked when loaded.
+
+The bundled files lie in the package ``vidfacedeblur.weights``, each with a card (JSON) that holds
+its sha256, how it was made and what it measured. Nothing here unpickles anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vidfacedeblur.errors import WeightsError
+from vidfacedeblur.models.bundle import bundled, read_card
+from vidfacedeblur.models.registry import MODELS, entry, make_config, make_network
+
+_FORMAT = "vidfacedeblur 1"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network with its trained weights."""
+
+    name: str
+    network: nn.Module
+    """In evaluation mode, float32, on the CPU."""
+    config: Any
+    """Its configuration dataclass."""
+    sha256: str
+    """Of the weights file."""
+    path: Path
+
+
+def load_model(name: str, path: Path | None = None) -> LoadedModel:
+    """Make a model and load its weights.
+
+    Args:
+        name: Name in the registry.
+        path: A safetensors file of the user's own; None takes the bundled weights.
+
+    Raises:
+        UnknownModelError: No model has that name.
+        WeightsError: The file is missing, altered, no safetensors, or of another model; or no
+            weights are bundled for the model.
+    """
+    entry(name)
+    expected = None
+    if path is None:
+        path = bundled(name)
+        if path is None:
+            have = ", ".join(sorted(n for n in MODELS if bundled(n)))
+            raise WeightsError(
+                f"no weights are bundled for {name} yet: pass --weights FILE (vidfacedeblur-train"
+                f" makes them) or choose one of {have}"
+            )
+        expected = str(read_card(name).get("sha256"))
+    digest = _digest(path)
+    if expected is not None and digest != expected:
+        raise WeightsError(f"the bundled weights {path} were altered: install the package again")
+    metadata, state = _read(path)
+    if metadata.get("model", name) != name:
+        raise WeightsError(f"{path} holds weights of {metadata['model']}, not of {name}")
+    config = make_config(name, _config_values(metadata, path))
+    network = make_network(name, config)
+    _fill(network, state, path, name)
+    return LoadedModel(name, network.eval(), config, digest, path)
+
+
+def save_model(path: Path, name: str, config: Any, state: dict[str, Tensor]) -> str:
+    """Write weights as float16 safetensors with the model's name and configuration; return sha256.
+
+    Raises:
+        WeightsError: A value is not finite in float16.
+    """
+    half = {}
+    for key, value in state.items():
+        value = value.detach().cpu()
+        half[key] = value.half().contiguous() if value.is_floating_point() else value.contiguous()
+        if value.is_floating_point() and not torch.isfinite(half[key]).all():
+            raise WeightsError(f"{key} of {name} does not fit float16")
+    metadata = {"format": _FORMAT, "model": name, "config": json.dumps(asdict(config))}
+    temporary = path.with_name(path.name + ".part")
+    save_file(half, temporary, metadata=metadata)
+    temporary.replace(path)
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"cannot read the weights {path}: {error.strerror}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            return dict(file.metadata() or {}), state
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path} is not a safetensors file; weights are taken in that format only"
+        ) from error
+
+
+def _config_values(metadata: dict[str, str], path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(metadata.get("config", "{}")))
+    except ValueError as error:
+        raise WeightsError(f"the configuration inside {path} is not valid JSON") from error
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
+    wanted = network.state_dict()
+    wrong = set(wanted) ^ set(state)
+    wrong |= {key for key in set(wanted) & set(state) if wanted[key].shape != state[key].shape}
+    if wrong:
+        raise WeightsError(
+            f"{path} does not fit model {name}: {len(wrong)} tensors are missing, unknown or of"
+            f" another shape, {min(wrong)} among them"
+        )
+    network.load_state_dict({key: value.to(wanted[key].dtype) for key, value in state.items()})
+    if not all(torch.isfinite(v).all() for v in network.state_dict().values()):
+        raise WeightsError(f"{path} holds values that are not finite")

@@ -1,0 +1,383 @@
+"""`FaceDeblurPipeline`: wires the stages of a frame's way and owns what they need.
+
+    decode -> detect, track -> cut, deblur -> paste -> encode
+
+Decoding and the work on faces each run in a thread of their own, with bounded hand-overs; encoding
+runs in the caller's. The first error stops every stage and is raised in the caller.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import av
+import numpy as np
+
+from vidfacedeblur import __version__
+from vidfacedeblur.config import DEFAULT_MODEL, FaceOptions, ModelOptions, VideoOptions
+from vidfacedeblur.deblur import Deblurrer
+from vidfacedeblur.engines import choose, deblur_spec, mtcnn_specs, open_network
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.faces import MtcnnDetector, Tracker, cut, paste_all, sharpness
+from vidfacedeblur.models.registry import entry
+from vidfacedeblur.models.weights import load_model
+from vidfacedeblur.stages import grouped, prefetch
+from vidfacedeblur.timing import StageClock, share, summarize
+from vidfacedeblur.types import (
+    Box,
+    ByteImage,
+    Canvas,
+    Face,
+    FaceCrop,
+    Frame,
+    FrameResult,
+    FrameTiming,
+    RunSummary,
+)
+from vidfacedeblur.video import Source, SourceInfo, open_canvas, open_sink, open_source
+
+_log = logging.getLogger(__name__)
+_AHEAD = 4
+"""Frames that one stage may be ahead of the next."""
+_GPU_GROUP = 8
+"""Frames whose faces go to a GPU together; a CPU gains nothing from it."""
+
+Colour = Literal["rgb", "bgr"]
+
+
+@dataclass
+class _Work:
+    """One frame and what the stages found out about it."""
+
+    frame: Frame
+    canvas: Canvas
+    clock: StageClock = field(default_factory=StageClock)
+    faces: list[Face] = field(default_factory=list)
+    crops: list[FaceCrop] = field(default_factory=list)
+
+    def result(self, image: Any = None) -> FrameResult:
+        frame = self.frame
+        return FrameResult(
+            frame.index,
+            frame.pts,
+            frame.time_base,
+            tuple(self.faces),
+            self.clock.timing(),
+            image,
+        )
+
+
+class FaceDeblurPipeline:
+    """Deblurs the faces of videos, of a stream of frames, of single pictures, or crops alone.
+
+    The networks are loaded once, when the pipeline is made, and serve every call; close it, or use
+    it as a context manager, to free them. One thread may use it at a time.
+
+    Args:
+        model: Name of the deblurring model; see ``vidfacedeblur --list-models``.
+        weights: A safetensors file of your own; None takes the bundled weights.
+        engine: ``auto``, ``torch``, ``openvino`` or ``tensorrt``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        faces: Which faces are deblurred, and how strongly.
+        video: How files are read and written; `run` only.
+        on_status: Told in one line when something slow begins, such as preparing an engine.
+
+    Raises:
+        OptionError: An option has a wrong value.
+        UnknownModelError: There is no such model.
+        WeightsError: The weights are missing, altered or of another model.
+        EngineUnavailableError: The engine or device asked for cannot be used on this machine.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        weights: str | Path | None = None,
+        engine: Literal["auto", "torch", "openvino", "tensorrt"] = "auto",
+        device: str = "auto",
+        faces: FaceOptions | None = None,
+        video: VideoOptions | None = None,
+        on_status: Callable[[str], None] | None = None,
+    ) -> None:
+        own = Path(weights) if weights is not None else None
+        self.options = ModelOptions(model, own, engine, device)
+        self.faces = faces or FaceOptions()
+        self.video = video or VideoOptions()
+        say = on_status or _log.info
+        multiple = max(4, entry(model).multiple)
+        choice = choose(engine, device)
+        for reason in choice.passed_over:
+            say(f"using {choice.engine} on {choice.device} ({reason})")
+        loaded = load_model(model, own)
+        with ExitStack() as stack:
+            network = open_network(deblur_spec(loaded), choice, on_status=say)
+            stack.callback(network.close)
+            nets = [open_network(spec, choice, on_status=say) for spec in mtcnn_specs()]
+            for net in nets:
+                stack.callback(net.close)
+            self.deblurrer = Deblurrer(
+                network, model=model, multiple=multiple, path=loaded.path, sha256=loaded.sha256
+            )
+            self._detector = MtcnnDetector(*nets)
+            self._resources = stack.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the networks. May be called more than once."""
+        self._resources.close()
+
+    @property
+    def provenance(self) -> str:
+        """What does the work, in one line; written into every output file."""
+        network = self.deblurrer.network
+        return (
+            f"vidfacedeblur {__version__}; faces deblurred with {self.options.model}"
+            f" (weights sha256 {self.deblurrer.sha256[:16]}, {network.engine} on {network.device},"
+            f" strength {self.faces.strength:g})"
+        )
+
+    def run(
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        on_frame: Callable[[FrameResult], None] = lambda result: None,
+        on_start: Callable[[SourceInfo], None] = lambda info: None,
+    ) -> RunSummary:
+        """Deblur the faces of a video or picture file and write the result to `target`.
+
+        The target appears only when it is complete and verified.
+
+        Args:
+            source: The input file.
+            target: The output file; its suffix names the container.
+            on_frame: Called in this thread with each frame's result, after it was encoded.
+            on_start: Called once with what is known of the input before it is decoded.
+
+        Raises:
+            InputError: The input is missing, unreadable or has no video.
+            DamagedInputError: The input is cut short, and `VideoOptions.keep_partial` is off.
+            OutputExistsError: The target exists, or is the source.
+            OutputError: The target cannot be written.
+            LossError: Something would be lost, and `VideoOptions.strict` is on.
+        """
+        begin = time.perf_counter()
+        timings: list[FrameTiming] = []
+        found = 0
+        with ExitStack() as stack:
+            opened = stack.enter_context(open_source(Path(source), self.video))
+            on_start(opened.info)
+            sink = stack.enter_context(
+                open_sink(Path(target), opened, self.video, comment=self.provenance)
+            )
+            # Closed in reverse: each thread has ended before what it uses is closed.
+            decoded = prefetch(_decoded(opened), ahead=_AHEAD, name="decode")
+            stack.enter_context(closing(decoded))
+            edited = prefetch(self._edited(decoded), ahead=_AHEAD, name="faces")
+            stack.enter_context(closing(edited))
+            for work in edited:
+                with work.clock.measure("encode"):
+                    sink.write(work.frame)
+                result = work.result()
+                timings.append(result.timing)
+                found += len(result.faces)
+                on_frame(result)
+            written = sink.finish()
+            warnings = (*opened.warnings, *sink.warnings)
+            damage = (opened.corrupt_frames, opened.bad_packets, opened.truncated)
+        network = self.deblurrer.network
+        return RunSummary(
+            input=str(source),
+            output=str(written),
+            model=self.options.model,
+            engine=network.engine,
+            device=network.device,
+            frames=len(timings),
+            faces=found,
+            seconds=time.perf_counter() - begin,
+            stages=summarize(timings),
+            corrupt_frames=damage[0],
+            bad_packets=damage[1],
+            truncated=damage[2],
+            warnings=warnings,
+        )
+
+    def process(
+        self, frames: Iterable[ByteImage | av.VideoFrame], *, colour: Colour = "rgb"
+    ) -> Iterator[FrameResult]:
+        """Deblur the faces of a stream of frames, one result for each frame, in order.
+
+        Args:
+            frames: (H, W, 3) uint8 arrays, or `av.VideoFrame` with their pts.
+            colour: Order of an array's channels.
+
+        Yields:
+            Results whose `image` is a changed copy of the array, or the same `av.VideoFrame`,
+            changed in place.
+
+        Raises:
+            OptionError: A frame is of another shape or type.
+        """
+        tracker = Tracker()
+        for index, picture in enumerate(frames):
+            work = _work_on(index, picture, colour)
+            self._find(work, tracker)
+            self._deblur([work])
+            yield work.result(_given_back(work, picture, colour))
+
+    def process_image(
+        self,
+        image: ByteImage | av.VideoFrame,
+        faces: Sequence[Face | Box | tuple[float, float, float, float]] | None = None,
+        *,
+        colour: Colour = "rgb",
+    ) -> FrameResult:
+        """Deblur the faces of one picture.
+
+        Args:
+            image: As in `process`.
+            faces: The faces to deblur, as boxes (x0, y0, x1, y1) in pixels; None looks for them.
+            colour: Order of an array's channels.
+
+        Raises:
+            OptionError: The picture is of another shape or type, or a box has no area.
+        """
+        work = _work_on(0, image, colour)
+        if faces is None:
+            self._find(work, Tracker())
+        else:
+            work.faces = [_as_face(face) for face in faces]
+        self._deblur([work])
+        return work.result(_given_back(work, image, colour))
+
+    def deblur_faces(self, crops: ByteImage) -> ByteImage:
+        """Deblur face crops: (N, S, S, 3) uint8 RGB in, the same out, for any S from 32 up.
+
+        Raises:
+            OptionError: The array is of another shape or type.
+        """
+        good = crops.ndim == 4 and crops.shape[1] == crops.shape[2] and crops.shape[3] == 3
+        if not good or crops.shape[1] < 32 or crops.dtype != np.uint8:
+            raise OptionError(
+                "crops must be (N, S, S, 3) uint8 RGB with S of 32 or more, got"
+                f" {crops.shape} {crops.dtype}"
+            )
+        if not len(crops):
+            return crops.copy()
+        restored = self.deblurrer.batch(crops.astype(np.float32) / np.float32(255))
+        mixed = crops + self.faces.strength * (255 * restored - crops)
+        return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+    def _edited(self, works: Iterable[_Work]) -> Generator[_Work, None, None]:
+        """Detect, deblur and paste, in groups of frames where that helps the device."""
+        tracker = Tracker()
+        on_gpu = self.deblurrer.network.device != "cpu"
+
+        def found() -> Iterator[_Work]:
+            for work in works:
+                self._find(work, tracker)
+                yield work
+
+        for group in grouped(found(), _GPU_GROUP if on_gpu else 1):
+            self._deblur(group)
+            yield from group
+
+    def _find(self, work: _Work, tracker: Tracker) -> None:
+        """Fill in the faces of a frame."""
+        if self.faces.faces == "none":
+            return
+        with work.clock.measure("detect"):
+            canvas = work.canvas
+            found = self._detector.detect(
+                canvas.rgb(),
+                min_face=self.faces.min_face_for(canvas.width, canvas.height),
+                min_score=self.faces.min_score,
+            )
+            work.faces = tracker.update(work.frame.index, found)
+
+    def _deblur(self, works: Sequence[_Work]) -> None:
+        """Cut, deblur and paste the faces of some frames, all crops of a size as one batch."""
+        begin = time.perf_counter()
+        for work in works:
+            work.crops = [
+                cut(work.canvas, face, crop_size=self.faces.crop_size) for face in work.faces
+            ]
+        crops = [crop for work in works for crop in work.crops]
+        restored = iter(self.deblurrer.crops(crops))
+        busy = [work for work in works if work.crops]
+        if busy:
+            share([w.clock for w in busy], "deblur", 1e3 * (time.perf_counter() - begin))
+        for work in busy:
+            with work.clock.measure("paste"):
+                images = [next(restored) for _ in work.crops]
+                paste_all(work.canvas, work.crops, images, strength=self.faces.strength)
+                work.faces = [
+                    replace(
+                        crop.face,
+                        sharpness=sharpness(crop.image),
+                        sharpness_after=sharpness(image),
+                    )
+                    for crop, image in zip(work.crops, images, strict=True)
+                ]
+                work.crops = []
+
+
+def _decoded(source: Source) -> Generator[_Work, None, None]:
+    """Frames of a source with their clocks, the time of decoding each on it."""
+    frames = iter(source)
+    while True:
+        begin = time.perf_counter()
+        frame = next(frames, None)
+        if frame is None:
+            return
+        work = _Work(frame, open_canvas(frame))
+        work.clock.add("decode", 1e3 * (time.perf_counter() - begin))
+        yield work
+
+
+def _work_on(index: int, picture: ByteImage | av.VideoFrame, colour: Colour) -> _Work:
+    if colour not in ("rgb", "bgr"):
+        raise OptionError(f"colour must be 'rgb' or 'bgr', got {colour!r}")
+    if isinstance(picture, av.VideoFrame):
+        frame = Frame(index, picture, picture.pts)
+        frame.time_base = picture.time_base or frame.time_base
+        return _Work(frame, open_canvas(frame))
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise OptionError(f"a frame must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
+    rgb = picture if colour == "rgb" else picture[..., ::-1]
+    frame = Frame(index, rgb.copy(order="C"))
+    return _Work(frame, open_canvas(frame))
+
+
+def _given_back(work: _Work, picture: ByteImage | av.VideoFrame, colour: Colour) -> Any:
+    """The edited frame, in the form in which the caller gave it."""
+    edited = work.frame.picture
+    if isinstance(picture, av.VideoFrame) or colour == "rgb":
+        return edited
+    assert isinstance(edited, np.ndarray)
+    return np.ascontiguousarray(edited[..., ::-1])
+
+
+def _as_face(face: Face | Box | tuple[float, float, float, float]) -> Face:
+    found = face if isinstance(face, Face) else Face(Box(*map(float, face)))
+    if not (found.box.width > 0 and found.box.height > 0):
+        raise OptionError(f"a face's box must be (x0, y0, x1, y1) with area, got {found.box}")
+    return found

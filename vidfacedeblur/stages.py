@@ -1,0 +1,101 @@
+"""Running generator stages side by side: a bounded hand-over from one thread to the next."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_POLL_SECONDS = 0.1
+
+
+class _End:
+    """Marks the end of a stage's output."""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Carries a stage's error to the consumer's thread."""
+
+    error: BaseException
+
+
+class _HandOver(Generic[T]):
+    """A thread that iterates, and the bounded queue in which it leaves what it gets."""
+
+    def __init__(self, items: Iterable[T], *, ahead: int, name: str) -> None:
+        self._items = items
+        self._queue: queue.Queue[T | _End | _Failure] = queue.Queue(maxsize=ahead)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._produce, name=f"vidfacedeblur-{name}")
+        self._thread.daemon = True
+        self._thread.start()
+
+    def get(self) -> T | _End | _Failure:
+        return self._queue.get()
+
+    def close(self) -> None:
+        """Stop the thread and wait for it."""
+        self._stop.set()
+        with suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+        self._thread.join()
+
+    def _put(self, item: T | _End | _Failure) -> None:
+        while not self._stop.is_set():
+            with suppress(queue.Full):
+                self._queue.put(item, timeout=_POLL_SECONDS)
+                return
+
+    def _produce(self) -> None:
+        last: _End | _Failure = _End()
+        try:
+            self._iterate()
+        except BaseException as error:  # noqa: BLE001 - raised again in the consumer
+            last = _Failure(error)
+        self._put(last)
+
+    def _iterate(self) -> None:
+        with ExitStack() as stack:
+            source = iter(self._items)
+            if isinstance(source, Generator):
+                stack.enter_context(closing(source))  # in the thread that ran it
+            for item in source:
+                self._put(item)
+                if self._stop.is_set():
+                    return
+
+
+def prefetch(items: Iterable[T], *, ahead: int, name: str) -> Generator[T, None, None]:
+    """Iterate `items` in a thread of its own, at most `ahead` items before the consumer.
+
+    The first error in `items` is raised in the consumer. When the consumer stops early (it raises,
+    or closes the generator), the thread is told, a generator `items` is closed in the thread that
+    ran it, and the thread is joined.
+    """
+    hand_over = _HandOver(items, ahead=ahead, name=name)
+    try:
+        while not isinstance(item := hand_over.get(), _End):
+            if isinstance(item, _Failure):
+                raise item.error
+            yield item
+    finally:
+        hand_over.close()
+
+
+def grouped(items: Iterable[T], size: int) -> Generator[list[T], None, None]:
+    """Collect items into lists of `size`; the last may be shorter."""
+    group: list[T] = []
+    for item in items:
+        group.append(item)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
