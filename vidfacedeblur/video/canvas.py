@@ -1,0 +1,252 @@
+"""The only place where pixels change: read a region as RGB, give back a difference.
+
+A decoded frame is worked on in its own Y'CbCr (or RGB) planes, and only within the region that is
+asked for. There is no round trip through RGB: what is added is the difference, converted, so that a
+sample whose difference is zero keeps its value bit for bit, inside the region as outside.
+
+Chroma is taken as lying in the middle of the luma samples it covers. Most video has it half a luma
+sample to the left; for a difference that is far below what can be seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidfacedeblur.errors import InputError
+from vidfacedeblur.types import ByteImage, Canvas, FloatImage, Frame, Region
+from vidfacedeblur.video.colour import FULL_RANGE, Conversion, known_matrix, ycbcr
+from vidfacedeblur.video.frames import reformatter
+from vidfacedeblur.video.layout import PixelLayout, Samples, layouts
+from vidfacedeblur.video.orientation import stored, stored_region, swaps_sides, upright
+
+Plane = NDArray[Any]
+"""Samples of one component, uint8 or uint16."""
+
+_GRAY_WEIGHTS = np.array([[0.299, 0.587, 0.114]], np.float32)
+
+
+def open_canvas(frame: Frame) -> Canvas:
+    """A canvas on a frame's picture, which is changed in place.
+
+    Raises:
+        InputError: The picture is neither an `av.VideoFrame` in a format that can be worked on, nor
+            an (H, W, 3) uint8 array.
+    """
+    if isinstance(frame.picture, av.VideoFrame):
+        return FrameCanvas(frame.picture, frame.orientation)
+    return ArrayCanvas(frame.picture, frame.orientation)
+
+
+class ArrayCanvas:
+    """A canvas on an RGB array. Region coordinates are upright, the array is as stored."""
+
+    def __init__(self, image: ByteImage, orientation: int = 1) -> None:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(
+                f"a picture must be an (H, W, 3) uint8 array, got {image.dtype} {image.shape}"
+            )
+        self._upright = upright(image, orientation)
+        self.height, self.width = self._upright.shape[:2]
+
+    def rgb(self) -> ByteImage:
+        """The picture itself, as a view that cannot be written to."""
+        view = self._upright.view()
+        view.flags.writeable = False
+        return view
+
+    def read(self, region: Region) -> FloatImage:
+        _check_inside(region, self)
+        return self._upright[_rows_columns(region)].astype(np.float32) / np.float32(255)
+
+    def add(self, region: Region, difference: FloatImage) -> None:
+        _check_inside(region, self, difference)
+        block = self._upright[_rows_columns(region)]
+        block[...] = _raised(np.ascontiguousarray(block), difference * np.float32(255), 255)
+
+
+class FrameCanvas:
+    """A canvas on a decoded frame, in the frame's own planes."""
+
+    def __init__(self, picture: av.VideoFrame, orientation: int = 1) -> None:
+        layout = layouts().get(picture.format.name)
+        if layout is None:
+            raise InputError(
+                f"pixel format {picture.format.name} cannot be worked on; convert the frame to"
+                " yuv420p, yuv444p10le, rgb24 or the like first"
+            )
+        self._picture = picture
+        self._orientation = orientation
+        self._layout = layout
+        self._matrix = known_matrix(int(picture.colorspace), picture.height)
+        self._full_range = layout.full_range or int(picture.color_range) == FULL_RANGE
+        self._writable = False
+        sides = (picture.width, picture.height)
+        self.width, self.height = sides[::-1] if swaps_sides(orientation) else sides
+
+    def rgb(self) -> ByteImage:
+        converted = reformatter().reformat(
+            self._picture,
+            format="rgb24",
+            src_colorspace=self._matrix,
+            src_color_range=FULL_RANGE if self._is_full_range else 1,
+            dst_color_range=FULL_RANGE,
+        )
+        image = cast(ByteImage, converted.to_ndarray())
+        return np.ascontiguousarray(upright(image, self._orientation))
+
+    def read(self, region: Region) -> FloatImage:
+        _check_inside(region, self)
+        place = self._stored(region)
+        layout = self._layout
+        samples = [
+            self._floats(number, place, *self._subsampling(number))
+            for number in range(len(layout.components))
+        ]
+        if layout.model == "yuv":
+            rgb = cv2.transform(cv2.merge(samples), self._conversion.to_rgb)
+        else:
+            rgb = cv2.merge(samples * (3 // len(samples))) * np.float32(1 / layout.top)
+        np.clip(rgb, 0, 1, out=rgb)
+        return np.ascontiguousarray(upright(cast(FloatImage, rgb), self._orientation))
+
+    def add(self, region: Region, difference: FloatImage) -> None:
+        _check_inside(region, self, difference)
+        if not self._writable:
+            # The decoder may still predict from these samples.
+            self._picture.make_writable()
+            self._writable = True
+        place = self._stored(region)
+        change = np.ascontiguousarray(stored(difference, self._orientation), np.float32)
+        changes = cv2.split(cv2.transform(change, self._difference_matrix))
+        for number, values in enumerate(changes):
+            self._raise(number, place, values, *self._subsampling(number))
+
+    @property
+    def _is_full_range(self) -> bool:
+        return self._full_range or self._layout.model == "rgb"
+
+    @property
+    def _conversion(self) -> Conversion:
+        return ycbcr(self._matrix, self._layout.bits, full_range=self._full_range)
+
+    @property
+    def _difference_matrix(self) -> NDArray[np.float32]:
+        if self._layout.model == "yuv":
+            return self._conversion.difference
+        weights = np.eye(3, dtype=np.float32) if self._layout.model == "rgb" else _GRAY_WEIGHTS
+        return weights * np.float32(self._layout.top)
+
+    def _subsampling(self, number: int) -> tuple[int, int]:
+        chroma = self._layout.model == "yuv" and number > 0
+        return (self._layout.wide, self._layout.high) if chroma else (1, 1)
+
+    def _stored(self, region: Region) -> Region:
+        return stored_region(region, self._orientation, self._picture.width, self._picture.height)
+
+    def _floats(self, number: int, place: Region, wide: int, high: int) -> FloatImage:
+        """One component of a region, at luma resolution, in code values."""
+        plane = _samples(self._picture, self._layout, self._layout.components[number])
+        if (wide, high) == (1, 1):
+            return _code_values(plane[_rows_columns(place)], self._layout.shift)
+        # One sample more on each side, so that the result does not depend on the region.
+        grid = _chroma_grid(place, wide, high)
+        grid = Region(
+            max(grid.x0 - 1, 0),
+            max(grid.y0 - 1, 0),
+            min(grid.x1 + 1, plane.shape[1]),
+            min(grid.y1 + 1, plane.shape[0]),
+        )
+        block = _code_values(plane[_rows_columns(grid)], self._layout.shift)
+        size = (grid.width * wide, grid.height * high)
+        enlarged = cv2.resize(block, size, interpolation=cv2.INTER_LINEAR)
+        x, y = place.x0 - grid.x0 * wide, place.y0 - grid.y0 * high
+        return cast(FloatImage, enlarged[y : y + place.height, x : x + place.width])
+
+    def _raise(
+        self, number: int, place: Region, values: NDArray[Any], wide: int, high: int
+    ) -> None:
+        """Add `values`, at luma resolution and in code values, to one component of a region."""
+        plane = _samples(self._picture, self._layout, self._layout.components[number])
+        if (wide, high) != (1, 1):
+            grid = _chroma_grid(place, wide, high)
+            values = _averaged(values, place, grid, wide, high, self._picture)
+            place = grid
+        block = plane[_rows_columns(place)]
+        old = np.ascontiguousarray(block)
+        if self._layout.shift:
+            codes = old >> self._layout.shift
+            raised = _raised(codes, values, self._layout.top) - codes  # may wrap, and back below
+            block[...] = old + (raised << self._layout.shift)
+        else:
+            block[...] = _raised(old, values, self._layout.top)
+
+
+def _check_inside(region: Region, canvas: Canvas, difference: FloatImage | None = None) -> None:
+    inside = 0 <= region.x0 < region.x1 <= canvas.width and (
+        0 <= region.y0 < region.y1 <= canvas.height
+    )
+    if not inside:
+        raise ValueError(f"{region} is not inside the picture of {canvas.width}x{canvas.height}")
+    if difference is not None and difference.shape != (region.height, region.width, 3):
+        raise ValueError(f"{region} cannot take a difference of shape {difference.shape}")
+
+
+def _rows_columns(region: Region) -> tuple[slice, slice]:
+    return slice(region.y0, region.y1), slice(region.x0, region.x1)
+
+
+def _samples(picture: av.VideoFrame, layout: PixelLayout, place: Samples) -> Plane:
+    """A writable view of one component's samples, (rows, columns)."""
+    plane = picture.planes[place.plane]
+    kind = np.uint8 if layout.bytes == 1 else np.uint16
+    rows = np.frombuffer(cast(bytes, plane), kind).reshape(plane.height, -1)
+    if plane.line_size < 0:  # stored bottom up
+        rows = rows[::-1]
+    wide = layout.wide if layout.model == "yuv" and place is not layout.components[0] else 1
+    columns = -(-picture.width // wide)
+    return rows[:, place.offset :: place.step][:, :columns]
+
+
+def _code_values(block: Plane, shift: int) -> FloatImage:
+    return cast(FloatImage, (block >> shift if shift else block).astype(np.float32))
+
+
+def _raised(old: Plane, change: NDArray[Any], top: int) -> Plane:
+    """`old + change`, rounded and held within 0 to `top`."""
+    # In one pass, without a float copy: cv2 rounds and saturates to the type.
+    kind = cv2.CV_8U if old.dtype == np.uint8 else cv2.CV_16U
+    new = cv2.add(old, change, dtype=kind)
+    if old.dtype == np.uint16 and top < 0xFFFF:
+        np.minimum(new, top, out=new)
+    return new
+
+
+def _chroma_grid(place: Region, wide: int, high: int) -> Region:
+    """The chroma samples that a region of luma samples touches."""
+    return Region(place.x0 // wide, place.y0 // high, -(-place.x1 // wide), -(-place.y1 // high))
+
+
+def _averaged(
+    values: NDArray[Any], place: Region, grid: Region, wide: int, high: int, picture: av.VideoFrame
+) -> NDArray[Any]:
+    """Average a region's luma-sized values onto its chroma samples.
+
+    A chroma sample of which the region covers a part gets that part of the change. At the right and
+    bottom edge of a picture of odd size, the luma samples that do not exist do not count.
+    """
+    left, top = place.x0 - grid.x0 * wide, place.y0 - grid.y0 * high
+    right, bottom = grid.x1 * wide - place.x1, grid.y1 * high - place.y1
+    if place.x1 == picture.width:
+        values = cv2.copyMakeBorder(values, 0, 0, 0, right, cv2.BORDER_REPLICATE)
+        right = 0
+    if place.y1 == picture.height:
+        values = cv2.copyMakeBorder(values, 0, bottom, 0, 0, cv2.BORDER_REPLICATE)
+        bottom = 0
+    if left or top or right or bottom:
+        values = cv2.copyMakeBorder(values, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
+    return cv2.resize(values, (grid.width, grid.height), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,155 @@
+"""Everything of the input that is not its main video: copied bit by bit, or said to be lost."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any, cast
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.format import Flags
+from av.stream import Stream
+
+from vidfacedeblur.video.formats import Container
+from vidfacedeblur.video.timeline import Cut
+
+# Written by muxers and encoders about their own work.
+_OWN_TAGS = frozenset(
+    {
+        "encoder",
+        "duration",
+        "number_of_frames",
+        "number_of_bytes",
+        "bps",
+        "major_brand",
+        "minor_version",
+        "compatible_brands",
+        "rotate",
+    }
+)
+_QUICKTIME = frozenset({"mp4", "mov", "3gp", "3g2"})
+
+
+class Copies:
+    """The streams of an output that take over packets of an input as they are."""
+
+    def __init__(self, target: OutputContainer, container: Container) -> None:
+        self._target = target
+        self._container = container
+        self._streams: dict[int, Stream] = {}  # by index in the input
+        self._last: dict[int, int] = {}  # decoding times
+        self._moved = 0
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def add(self, stream: Stream) -> bool:
+        """Make room for a stream of the input; False if the container cannot hold it."""
+        if not _can_hold(self._container, stream):
+            return False
+        copy = self._target.add_stream_from_template(stream, opaque=True)
+        copy.metadata.update(kept_tags(stream.metadata))  # PyAV copies neither of the two
+        copy.disposition = cast(Any, int(stream.disposition))
+        self._streams[stream.index] = copy
+        return True
+
+    def copy(self, packets: Iterable[av.Packet[Any]]) -> None:
+        """Write packets of the input; those of streams without room are left out."""
+        for packet in packets:
+            stream = self._streams.get(packet.stream_index)
+            if stream is not None:
+                self._keep_rising(packet)
+                packet.stream = stream
+                self._target.mux(packet)
+
+    def losses(self) -> list[str]:
+        """What could not be kept, in one line each."""
+        if not self._moved:
+            return []
+        return [f"{self._moved} packets of other streams had times that ran backwards; moved"]
+
+    def _keep_rising(self, packet: av.Packet[Any]) -> None:
+        """Most muxers give up at a decoding time that does not rise."""
+        if packet.dts is None:
+            return
+        last = self._last.get(packet.stream_index)
+        least = None if last is None else last + (not allows_repeats(self._target))
+        if least is not None and packet.dts < least:
+            self._moved += 1
+            packet.dts = least
+            if packet.pts is not None:
+                packet.pts = max(packet.pts, least)
+        self._last[packet.stream_index] = packet.dts
+
+
+def allows_repeats(target: OutputContainer) -> bool:
+    """Whether two packets of a stream may have the same time."""
+    return bool(target.format.flags & cast(int, Flags.ts_nonstrict.value))
+
+
+def kept_tags(tags: dict[str, str]) -> dict[str, str]:
+    """The tags that describe the content, without those that describe the old file."""
+    return {
+        key: value
+        for key, value in tags.items()
+        if base_tag(key) not in _OWN_TAGS and not key.lower().startswith("_statistics")
+    }
+
+
+def base_tag(key: str) -> str:
+    """A tag's name in lower case, without a language."""
+    return key.lower().split("-")[0]
+
+
+def is_remade(stream: Stream, source: InputContainer, container: Container) -> bool:
+    """Whether the muxer makes this stream by itself, from chapters or from the time code."""
+    if stream.type != "data":
+        return False
+    if "timecode" in stream.metadata:
+        return True
+    makes_chapters = container.muxer in _QUICKTIME or container.muxer == "matroska"
+    return makes_chapters and stream.name == "bin_data" and bool(source.chapters())
+
+
+def timecode(source: InputContainer) -> str | None:
+    """The time code of the first frame, from the stream that carries it."""
+    codes = (s.metadata["timecode"] for s in source.streams if "timecode" in s.metadata)
+    return next(codes, None)
+
+
+def copy_chapters(target: OutputContainer, source: InputContainer, cut: Cut) -> None:
+    """Copy the chapters that lie in the cut, shortened to it and moved with it."""
+    chapters = []
+    for chapter in source.chapters():
+        unit = chapter["time_base"]
+        if unit is None:
+            continue
+        shift = 0 if cut.start is None else round(cut.start / unit)
+        first, last = chapter["start"] - shift, chapter["end"] - shift
+        if cut.end is not None:
+            last = min(last, round(cut.end / unit) - shift)
+        if last > 0 and first < last:
+            chapters.append({**chapter, "start": max(first, 0), "end": last})
+    if chapters:
+        target.set_chapters(cast(Any, chapters))
+
+
+def describe(stream: Stream) -> str:
+    """A stream, in words for a message."""
+    codec = stream.name or "unknown codec"
+    language = f", {stream.language}" if stream.language not in (None, "und") else ""
+    return f"{stream.type} stream {stream.index} ({codec}{language})"
+
+
+def _can_hold(container: Container, stream: Stream) -> bool:
+    """Try it: muxers say no in different ways, some only when they write the header."""
+    if container.copies is not None and stream.name not in container.copies:
+        return False
+    try:
+        with av.open(io.BytesIO(), "w", format=container.muxer) as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""Which encoder writes the video, in which pixel format, with which settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import av
+from av.codec.codec import PixFmtLoss, UnknownCodecError, find_best_pix_fmt_of_list
+
+from vidfacedeblur.config import VideoOptions
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.video.formats import Container
+from vidfacedeblur.video.hdr import has_static_hdr, svtav1_parameters, x265_parameters
+from vidfacedeblur.video.layout import layouts
+from vidfacedeblur.video.source import VideoSource
+
+_FOLLOWERS = {"vp8": "vp9", "rawvideo": "ffv1", "png": "ffv1"}
+"""What a source codec is written as, where that is not itself."""
+
+_ENCODERS = {
+    "h264": "libx264",
+    "hevc": "libx265",
+    "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
+    "prores": "prores_ks",
+    "ffv1": "ffv1",
+    "mjpeg": "mjpeg",
+    "gif": "gif",
+    "apng": "apng",
+}
+
+_SETTINGS: dict[str, dict[str, str]] = {
+    "libx264": {"crf": "18", "preset": "veryfast"},
+    "libx264rgb": {"crf": "18", "preset": "veryfast"},
+    "libx265": {"crf": "20", "preset": "veryfast"},
+    "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
+    "libsvtav1": {"crf": "24", "preset": "9"},
+    "prores_ks": {"vendor": "apl0"},
+    "ffv1": {"level": "3", "slicecrc": "1"},
+}
+"""Visually lossless, at a speed that keeps up with the deblurring."""
+
+FRAME_COUNTERS = frozenset({"mpeg1video", "mpeg2video", "mpeg4", "h263", "h263p", "libxvid"})
+"""Encoders that know no other times than multiples of a frame's duration."""
+
+INTERLACING = frozenset({"libx264", "libx264rgb", "prores_ks", "ffv1", "mpeg2video", "mpeg4"})
+"""Encoders that can keep two fields in a frame apart."""
+
+_FINEST = 2 * 118
+"""A quantizer of 2, in units of FF_QP2LAMBDA: JPEG at about 95 %."""
+
+_PRORES_PROFILES = {"Proxy": "proxy", "LT": "lt", "Standard": "standard", "HQ": "hq"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the video is to be encoded."""
+
+    encoder: str
+    pix_fmt: str
+    has_alpha: bool
+    settings: dict[str, str]
+    """Options of the encoder, as FFmpeg names them."""
+    quantizer: int | None = None
+    """A fixed quantizer in FFmpeg's units, for encoders that know no other quality."""
+    losses: tuple[str, ...] = ()
+    """What cannot be kept that way, each in one line."""
+    notes: tuple[str, ...] = ()
+    """Options that do not apply, each in one line."""
+
+
+def recipe_for(source: VideoSource, container: Container, options: VideoOptions) -> Recipe:
+    """Choose an encoder and its settings for a source; the user's choices go first.
+
+    Raises:
+        OptionError: The encoder that was asked for does not exist.
+    """
+    pix_fmt = source.info.pix_fmt
+    encoder = options.encoder or _encoder_for(source.info.codec_name, pix_fmt, container)
+    target, losses = _nearest(pix_fmt, _formats(encoder), encoder)
+    settings, notes = _settings(encoder, options)
+    if encoder == "prores_ks" and "444" not in target:
+        settings["profile"] = _PRORES_PROFILES.get(source.profile or "", "auto")
+    if encoder == "libvpx-vp9" and _has_alpha(target):
+        settings["auto-alt-ref"] = "0"  # libvpx cannot combine hidden frames with alpha
+    losses += _tell_hdr(source.first, encoder, settings)
+    if source.first.interlaced_frame and encoder not in INTERLACING:
+        losses.append(f"{encoder} writes the interlaced pictures as progressive ones")
+    return Recipe(
+        encoder=encoder,
+        pix_fmt=target,
+        has_alpha=_has_alpha(target),
+        settings=settings,
+        quantizer=_FINEST if encoder == "mjpeg" else None,
+        losses=tuple(losses),
+        notes=tuple(notes),
+    )
+
+
+def _encoder_for(codec: str, pix_fmt: str, container: Container) -> str:
+    follower = _FOLLOWERS.get(codec, codec)
+    name = _ENCODERS[follower if follower in container.codecs else container.codecs[0]]
+    layout = layouts().get(pix_fmt)
+    if name == "libx264" and layout is not None and layout.model == "rgb" and layout.bits == 8:
+        return "libx264rgb"
+    return name
+
+
+def _formats(encoder: str) -> list[str]:
+    try:
+        codec = av.Codec(encoder, "w")
+    except (UnknownCodecError, ValueError) as error:
+        known = ", ".join(sorted({*_ENCODERS.values()} & av.codecs_available))
+        raise OptionError(f"--encoder: no encoder is called {encoder!r}; there are {known}") from (
+            error
+        )
+    if codec.type != "video":
+        raise OptionError(f"--encoder {encoder} does not encode video")
+    return [video_format.name for video_format in codec.video_formats or []]
+
+
+def _nearest(pix_fmt: str, formats: list[str], encoder: str) -> tuple[str, list[str]]:
+    """The pixel format of an encoder that loses least, and what it loses."""
+    # "yuvj" only says full range, which the frame's tags say as well.
+    for name in (pix_fmt, pix_fmt.replace("yuvj", "yuv")):
+        if name in formats or not formats:
+            return name, []
+    has_alpha = _has_alpha(pix_fmt)
+    best, loss = find_best_pix_fmt_of_list(formats, pix_fmt, has_alpha=has_alpha)
+    if best is None:
+        raise OptionError(f"--encoder {encoder} takes no format near {pix_fmt}; leave it out")
+    serious = loss & ~PixFmtLoss.COLORQUANT if encoder == "gif" else loss
+    if not serious:
+        return best.name, []
+    return best.name, [f"{encoder} cannot hold pixel format {pix_fmt}; written as {best.name}"]
+
+
+def _has_alpha(pix_fmt: str) -> bool:
+    return any(component.is_alpha for component in av.VideoFormat(pix_fmt).components)
+
+
+def _settings(encoder: str, options: VideoOptions) -> tuple[dict[str, str], list[str]]:
+    settings = dict(_SETTINGS.get(encoder, {}))
+    if encoder == "libx265":
+        settings["x265-params"] = "log-level=error"
+    wanted = {"crf": options.crf, "preset": options.preset}
+    context = cast(av.VideoCodecContext, av.CodecContext.create(encoder, "w"))
+    known = {option.name for option in context.supported_options.private}
+    notes = []
+    for name, value in wanted.items():
+        if value is None:
+            continue
+        # The hardware encoders of NVIDIA call it otherwise.
+        key = "cq" if name == "crf" and "crf" not in known and "cq" in known else name
+        if key in known:
+            settings[key] = f"{value:g}" if isinstance(value, float) else str(value)
+        else:
+            notes.append(f"--{name} does not apply to {encoder}")
+    return settings, notes
+
+
+def _tell_hdr(first: av.VideoFrame, encoder: str, settings: dict[str, str]) -> list[str]:
+    """Put HDR10 data into the encoder's settings; return what cannot be kept."""
+    if not has_static_hdr(first):
+        return []
+    if encoder == "libx265":
+        parameters = [settings["x265-params"], *x265_parameters(first)]
+        settings["x265-params"] = ":".join(parameters)
+    elif encoder == "libsvtav1":
+        settings["svtav1-params"] = ":".join(svtav1_parameters(first))
+    else:
+        return [f"{encoder} cannot hold the HDR10 mastering data"]
+    return []

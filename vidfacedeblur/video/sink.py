@@ -1,0 +1,273 @@
+"""Writing a video: the frames encoded anew, everything else copied, the file whole or not there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import av
+from av.codec.context import Flags
+from av.container import OutputContainer
+from av.video.stream import VideoStream
+
+from vidfacedeblur.config import VideoOptions
+from vidfacedeblur.errors import LossError, OptionError, OutputError
+from vidfacedeblur.types import Frame
+from vidfacedeblur.video.clock import Clock
+from vidfacedeblur.video.copying import (
+    Copies,
+    allows_repeats,
+    base_tag,
+    copy_chapters,
+    describe,
+    is_remade,
+    kept_tags,
+    timecode,
+)
+from vidfacedeblur.video.draft import Draft, output_errors
+from vidfacedeblur.video.encoding import FRAME_COUNTERS, INTERLACING, recipe_for
+from vidfacedeblur.video.formats import CONTAINERS, Container
+from vidfacedeblur.video.frames import reformatter
+from vidfacedeblur.video.hdr import has_dynamic_hdr
+from vidfacedeblur.video.orientation import display_matrix
+from vidfacedeblur.video.palette import Palettizer
+from vidfacedeblur.video.source import VideoSource
+from vidfacedeblur.video.verify import Expected, verify
+
+PROVENANCE_TAG = "vidfacedeblur"
+"""Name of the container's tag that says what was done."""
+
+# Else the tags that QuickTime does not know are dropped without a word.
+_KEEP_TAGS = {"movflags": "+use_metadata_tags"}
+_MUXER_OPTIONS = {"mp4": _KEEP_TAGS, "mov": _KEEP_TAGS}
+_MAX_RATE = {"libsvtav1": Fraction(240)}
+
+
+class VideoSink:
+    """Encodes frames into a new file; implements `Sink`.
+
+    Raises:
+        OutputExistsError: The target exists and may not be overwritten, or is the input.
+        OutputError: It cannot be written to.
+        OptionError: The encoder that was asked for does not exist, or does not fit the container.
+        LossError: Something of the input cannot be kept, and ``strict`` forbids it.
+    """
+
+    _container: OutputContainer | None = None
+
+    def __init__(
+        self,
+        target: Path,
+        source: VideoSource,
+        options: VideoOptions,
+        *,
+        suffix: str,
+        comment: str | None = None,
+    ) -> None:
+        self.warnings: list[str] = []
+        self._target = target
+        self._source = source
+        self._options = options
+        self._suffix = suffix
+        self._frames = 0
+        self._times = (0, 0)  # of the first and the last frame
+        self._finished = False
+        self._draft = Draft(target, source=source.path, overwrite=options.overwrite)
+        try:
+            with output_errors(target):
+                self._open(CONTAINERS[suffix], comment)
+        except BaseException:
+            self._abort()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._finished:
+            self._abort()
+
+    def write(self, frame: Frame) -> None:
+        if not isinstance(frame.picture, av.VideoFrame) or frame.pts is None:
+            raise OutputError(f"{self._target}: a frame needs a decoded picture and a time")
+        pts = self._frames * self._clock.step if self._constant_rate else frame.pts
+        with output_errors(self._target):
+            self._copies.copy(frame.passengers)
+            picture = self._converted(frame.picture)
+            # As decoded it is still marked as a key frame or not, which encoders would obey.
+            picture.pict_type = 0
+            picture.pts = self._clock.enter(pts, frame.duration or 0)
+            picture.duration = 1 if self._clock.fixed else frame.duration or 0
+            picture.time_base = self._clock.encoder_base
+            self._encode(picture)
+        self._times = (self._times[0] if self._frames else pts, pts)
+        self._frames += 1
+
+    def finish(self) -> Path:
+        with output_errors(self._target, "completed"):
+            self._copies.copy(self._source.trailing)
+            self._encode(None)
+            # Not left to the garbage collector: a full disk often shows only here.
+            self._output.close()
+        for loss in self._clock.losses() + self._copies.losses():
+            self._lose(loss)
+        for loss in verify(self._draft.path, self._expected()):
+            self._lose(loss)
+        path = self._draft.publish()
+        self._finished = True
+        return path
+
+    @property
+    def _output(self) -> OutputContainer:
+        assert self._container is not None
+        return self._container
+
+    @property
+    def _constant_rate(self) -> bool:
+        return self._suffix == ".avi"
+
+    def _lose(self, message: str) -> None:
+        if self._options.strict:
+            raise LossError(f"{self._target}: {message}")
+        self.warnings.append(message)
+
+    def _abort(self) -> None:
+        if self._container is not None:
+            with suppress(Exception):  # whatever it is, the file is thrown away
+                self._container.close()
+        self._draft.discard()
+
+    # --- at the start
+
+    def _open(self, container: Container, comment: str | None) -> None:
+        source = self._source
+        self._recipe = recipe_for(source, container, self._options)
+        self.warnings += self._recipe.notes
+        for loss in self._recipe.losses:
+            self._lose(loss)
+        if has_dynamic_hdr(source.first):
+            self._lose("HDR data that change from scene to scene cannot be kept")
+        if self._constant_rate:
+            self._lose("AVI holds no times of frames; they are written at a constant rate")
+        self._container = av.open(
+            str(self._draft.path),
+            "w",
+            format=container.muxer,
+            container_options=_MUXER_OPTIONS.get(container.muxer, {}),
+        )
+        self._tags = kept_tags(source.reader.container.metadata)
+        if comment is not None:
+            self._tags[PROVENANCE_TAG] = comment
+        self._output.metadata.update(self._tags)
+        copy_chapters(self._output, source.reader.container, source.cut)
+        self._add_streams(container)
+        self._output.start_encoding()
+
+    def _add_streams(self, container: Container) -> None:
+        reader = self._source.reader
+        self._copies = Copies(self._output, container)
+        for stream in reader.container.streams:
+            if stream.index == reader.stream.index:
+                self._add_video()
+            elif is_remade(stream, reader.container, container):
+                continue
+            elif not self._copies.add(stream):
+                self._lose(f"{self._suffix} cannot hold {describe(stream)}; it is left out")
+
+    def _add_video(self) -> None:
+        source, recipe = self._source, self._recipe
+        rate = min(source.info.average_rate, _MAX_RATE.get(recipe.encoder, Fraction(1000)))
+        try:
+            video = cast(VideoStream, self._output.add_stream(recipe.encoder, rate))
+        except ValueError as error:
+            raise OptionError(
+                f"--encoder {recipe.encoder} does not fit into {self._suffix}; leave it out or"
+                " write .mkv"
+            ) from error
+        self._video = video
+        self._clock = Clock(
+            source.reader.time_base,
+            rate,
+            fixed=recipe.encoder in FRAME_COUNTERS,
+            repeats=allows_repeats(self._output),
+        )
+        self._configure(video)
+        video.metadata.update(kept_tags(source.reader.stream.metadata))
+        code = timecode(source.reader.container)
+        if code is not None:
+            video.metadata["timecode"] = code
+        if not recipe.has_alpha:
+            video.metadata.pop("alpha_mode", None)
+        video.disposition = source.reader.stream.disposition
+        video.set_display_matrix(display_matrix(source.first))
+
+    def _configure(self, video: VideoStream) -> None:
+        context, first, recipe = video.codec_context, self._source.first, self._recipe
+        context.width, context.height = self._source.info.width, self._source.info.height
+        context.pix_fmt = recipe.pix_fmt
+        context.time_base = video.time_base = self._clock.encoder_base
+        context.sample_aspect_ratio = self._aspect
+        context.color_range = first.color_range
+        context.colorspace = first.colorspace
+        context.color_primaries = first.color_primaries
+        context.color_trc = first.color_trc
+        context.flags |= Flags.frame_duration
+        context.options = dict(recipe.settings)
+        if self._constant_rate:
+            context.max_b_frames = 0
+        if recipe.quantizer is not None:
+            context.qscale = True
+            context.global_quality = recipe.quantizer
+        if first.interlaced_frame and recipe.encoder in INTERLACING:
+            context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+            context.field_order = self._source.reader.stream.codec_context.field_order
+        if recipe.encoder == "gif":
+            self._palettizer = Palettizer(first, self._source.info.pix_fmt)
+
+    @property
+    def _aspect(self) -> Fraction | None:
+        return self._source.reader.stream.sample_aspect_ratio
+
+    # --- per frame
+
+    def _converted(self, picture: av.VideoFrame) -> av.VideoFrame:
+        if picture.format.name == self._recipe.pix_fmt:
+            return picture
+        if self._recipe.encoder == "gif":
+            return self._palettizer.reduce(picture)
+        # Only the layout of the samples may change, never their range.
+        return reformatter().reformat(
+            picture,
+            format=self._recipe.pix_fmt,
+            src_color_range=picture.color_range,
+            dst_color_range=picture.color_range,
+        )
+
+    def _encode(self, picture: av.VideoFrame | None) -> None:
+        for packet in self._video.encode(picture):
+            self._clock.leave(packet)
+            self._output.mux(packet)
+
+    # --- at the end
+
+    def _expected(self) -> Expected:
+        info = self._source.info
+        first, last = self._times
+        return Expected(
+            name=self._target,
+            frames=self._frames,
+            span=(last - first) * self._source.reader.time_base,
+            width=info.width,
+            height=info.height,
+            streams=1 + len(self._copies),
+            sample_aspect_ratio=self._aspect,
+            tags=frozenset(base_tag(key) for key in self._tags),
+        )
