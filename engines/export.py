@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from vidfacedeblur.engines.spec import NetworkSpec
 
+from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.models.layers import InstanceNorm
 
 OPSET = 18

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
 from vidfacedeblur.engines.cache import cached, forget
 from vidfacedeblur.engines.export import OPSET, SCHEMA, check_samples, export_onnx
 from vidfacedeblur.engines.spec import NetworkSpec
-
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
 
 _TOLERANCE = 2e-3

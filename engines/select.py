@@ -9,7 +9,6 @@ from vidfacedeblur.engines.openvino import OpenVINONetwork, openvino_problem
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.engines.tensorrt import TensorRTNetwork, tensorrt_problem
 from vidfacedeblur.engines.torch_ import TorchNetwork, cuda_problem
-
 from vidfacedeblur.errors import EngineUnavailableError
 from vidfacedeblur.types import Network
 

@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 
 from torch import nn
-from vidfacedeblur.models.mtcnn import load_mtcnn
 
+from vidfacedeblur.models.mtcnn import load_mtcnn
 from vidfacedeblur.models.registry import entry
 from vidfacedeblur.models.weights import LoadedModel
 

@@ -3,8 +3,8 @@
 One code for ``tensorrt`` 10 and 11 and for ``tensorrt-rtx``: the module is a parameter. Networks
 are always strongly typed; half precision is in the exported graph, with norms and the output's tail
 in float32. A plan is checked against torch in float32 when it is built; one that fails is built
-again in float32, with a warning. Plans are programs: only those this module built, in the user's private
-cache folder, are loaded.
+again in float32, with a warning. Plans are programs: only those this module built, in the user's
+private cache folder, are loaded.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
 from vidfacedeblur.engines.cache import cached, forget
 from vidfacedeblur.engines.export import OPSET, SCHEMA, check_samples, export_onnx
 from vidfacedeblur.engines.spec import NetworkSpec
-
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
 
 _log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from vidfacedeblur.engines.spec import NetworkSpec
 
+from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
 
 

@@ -14,7 +14,13 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from tqdm import tqdm
+
+from vidfacedeblur.deblur import Deblurrer
 from vidfacedeblur.engines import choose, deblur_spec, open_network
+from vidfacedeblur.errors import InputError, OptionError, VidFaceDeblurError
+from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.models.registry import MODELS, entry, make_config
+from vidfacedeblur.models.weights import LoadedModel, load_model, save_model
 from vidfacedeblur.trainers import evaluation
 from vidfacedeblur.trainers.curves import plot_log
 from vidfacedeblur.trainers.data import (
@@ -27,12 +33,6 @@ from vidfacedeblur.trainers.data import (
 from vidfacedeblur.trainers.finding import square_finder
 from vidfacedeblur.trainers.recipe import load_recipe
 from vidfacedeblur.trainers.train import TrainOptions, train
-
-from vidfacedeblur.deblur import Deblurrer
-from vidfacedeblur.errors import InputError, OptionError, VidFaceDeblurError
-from vidfacedeblur.models.bundle import bundled
-from vidfacedeblur.models.registry import MODELS, entry, make_config
-from vidfacedeblur.models.weights import LoadedModel, load_model, save_model
 
 T = TypeVar("T")
 

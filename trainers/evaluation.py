@@ -20,11 +20,11 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from vidfacedeblur.errors import InputError
 from vidfacedeblur.trainers.blur import as_eight_bit, convolve, random_kernels
 from vidfacedeblur.trainers.data import ManifestRow, cut_square, read_picture
 from vidfacedeblur.trainers.metrics import psnr, ssim
-
-from vidfacedeblur.errors import InputError
 from vidfacedeblur.types import Box, ByteImage
 
 NAME = "synthetic-faces v1"
@@ -163,12 +163,9 @@ def _score(
 ) -> Score:
     a = torch.from_numpy(np.stack(restored)).permute(0, 3, 1, 2)
     b = torch.from_numpy(np.stack([pair.sharp for pair in pairs])).permute(0, 3, 1, 2)
-    decibels, similarity = (
-        psnr(a, b),
-        torch.cat(
-            [ssim(x, y) for x, y in zip(torch.split(a, 64), torch.split(b, 64), strict=True)]
-        ),
-    )
+    decibels = psnr(a, b)
+    parts = zip(torch.split(a, 64), torch.split(b, 64), strict=True)
+    similarity = torch.cat([ssim(x, y) for x, y in parts])
     sizes = torch.tensor([pair.item.kernel_size for pair in pairs])
     by_kernel = {int(k): float(decibels[sizes == k].mean()) for k in sorted(set(sizes.tolist()))}
     return Score(name, float(decibels.mean()), float(similarity.mean()), milliseconds, by_kernel)

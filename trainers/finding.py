@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vidfacedeblur.engines import choose, mtcnn_specs, open_network
-
 from vidfacedeblur.faces import MtcnnDetector, crop_square
 from vidfacedeblur.types import Box, ByteImage, Face
 

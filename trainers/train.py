@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.models.registry import make_config, make_network
 from vidfacedeblur.trainers.blur import LARGEST_SIZE, degrade, random_kernels
 from vidfacedeblur.trainers.data import load_pack
 from vidfacedeblur.trainers.losses import restoration
 from vidfacedeblur.trainers.metrics import psnr
 from vidfacedeblur.trainers.recipe import Recipe
-
-from vidfacedeblur.errors import InputError, OptionError
-from vidfacedeblur.models.registry import make_config, make_network
 
 LOG_COLUMNS = ("step", "minutes", "progress", "learning_rate", "loss", "psnr_blurred", "psnr")
 _VALIDATION_FACES = 48

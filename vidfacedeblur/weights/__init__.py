@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""The bundled weights, with their cards and licence: data, not code."""

@@ -1,0 +1,36 @@
+"""Shared by all tests: a private cache, quiet threads, and where the research data may lie."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# One cache for the whole session, away from the user's: networks are exported once.
+_CACHE = tempfile.TemporaryDirectory(prefix="vidfacedeblur-test-cache-")
+os.environ.setdefault("VIDFACEDEBLUR_CACHE", _CACHE.name)
+for _name in [n for n in os.environ if n.startswith("VIDFACEDEBLUR_")]:
+    if _name not in ("VIDFACEDEBLUR_CACHE", "VIDFACEDEBLUR_DATA"):
+        del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def research_data() -> Path:
+    """The folder of research data, with `faces` and `videos` in it; skips where there is none."""
+    folder = os.environ.get("VIDFACEDEBLUR_DATA")
+    if not folder:
+        pytest.skip("VIDFACEDEBLUR_DATA does not name the folder of research data")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left_behind() -> Iterator[None]:
+    import threading
+
+    before = set(threading.enumerate())
+    yield
+    left = [t.name for t in threading.enumerate() if t not in before]
+    assert not [name for name in left if name.startswith("vidfacedeblur-")]

@@ -1,0 +1,72 @@
+"""Hand-over between threads: order, errors, early stops, and no thread left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from vidfacedeblur.stages import grouped, prefetch
+
+
+def threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith("vidfacedeblur-")]
+
+
+def test_everything_arrives_in_order() -> None:
+    assert list(prefetch(range(100), ahead=3, name="t")) == list(range(100))
+    assert threads() == []
+
+
+def test_the_producer_is_never_far_ahead() -> None:
+    made = []
+
+    def numbers() -> Iterator[int]:
+        for i in range(100):
+            made.append(i)
+            yield i
+
+    stream = prefetch(numbers(), ahead=2, name="t")
+    next(stream)
+    time.sleep(0.2)
+    assert len(made) <= 5
+    stream.close()
+
+
+def test_an_error_in_the_producer_is_raised_in_the_consumer() -> None:
+    def failing() -> Iterator[int]:
+        yield 1
+        raise ValueError("broken")
+
+    stream = prefetch(failing(), ahead=2, name="t")
+    assert next(stream) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(stream)
+    assert threads() == []
+
+
+@pytest.mark.parametrize("ahead", [1, 5])
+def test_a_consumer_that_fails_stops_a_producer_that_is_waiting(ahead: int) -> None:
+    closed = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.set()
+
+    begin = time.monotonic()
+    stream = prefetch(prefetch(endless(), ahead=ahead, name="a"), ahead=ahead, name="b")
+    next(stream)
+    stream.close()
+    assert closed.wait(5)
+    assert time.monotonic() - begin < 5
+    assert threads() == []
+
+
+def test_groups_are_full_but_for_the_last() -> None:
+    assert list(grouped(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(grouped([], 3)) == []
