@@ -1,0 +1,153 @@
+"""Putting deblurred faces back: as a difference, under a soft mask of a face's shape.
+
+What is added to the picture is the difference between what the network gave and what it was given.
+Where they agree the picture keeps every bit, and a face that was shrunk for the network keeps the
+detail that the network never saw.
+
+The mask is 1 over the face, an ellipse that fills the detector's box and reaches past the
+landmarks, and falls to 0 with a raised cosine, so that neither its value nor its slope jumps. It is
+exactly 0 on the outermost pixels of the crop, whatever the box.
+
+Blur moves light and does not make any, so deblurring has no reason to change a face's mean colour;
+networks do drift by a level or two, and on video that shows as a patch. The mean difference under
+the mask is therefore taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidfacedeblur.faces.crop import visible
+from vidfacedeblur.types import Canvas, Face, FaceCrop, FloatImage, Region
+
+Mask = NDArray[np.float32]
+"""(H, W) weights, 0 to 1."""
+
+_OUTER = 1.38
+"""Where the feather ends, in half axes of the ellipse. With a margin of 0.2 the crop ends at 1.4."""
+
+_BORDER = 0.1
+"""Width of the border within which the mask falls to 0 in any case, as a share of the side."""
+
+_LANDMARKS_WITHIN = 0.8
+"""The ellipse grows until every landmark lies within this share of its half axes."""
+
+
+def paste(canvas: Canvas, crop: FaceCrop, restored: FloatImage, *, strength: float) -> None:
+    """Put one deblurred face back; see `paste_all`."""
+    paste_all(canvas, [crop], [restored], strength=strength)
+
+
+def paste_all(
+    canvas: Canvas,
+    crops: Sequence[FaceCrop],
+    restored: Sequence[FloatImage],
+    *,
+    strength: float,
+) -> None:
+    """Put the deblurred faces of one picture back.
+
+    Where faces overlap their masks are scaled down to a sum of 1, so that no pixel is corrected
+    twice, in whichever order they come.
+
+    Args:
+        canvas: The picture, not changed since the crops were cut.
+        crops: The faces as they were cut.
+        restored: For each, (S, S, 3) float32 RGB in [0, 1] of the crop's size.
+        strength: How much of the difference is applied, 0 to 1.
+    """
+    masks = [face_mask(crop.face, crop.region) for crop in crops]
+    for number, (crop, image) in enumerate(zip(crops, restored, strict=True)):
+        difference = _at_size(image - crop.image, crop.region.width)
+        if strength == 0 or not difference.any():
+            continue
+        difference -= _mean_under(masks[number], difference)
+        weights = _shared(number, masks, crops) * np.float32(strength)
+        inside = visible(crop.region, canvas)
+        if inside.width > 0 and inside.height > 0:
+            part = _part(inside, crop.region)
+            canvas.add(inside, difference[part] * weights[part][..., None])
+
+
+def face_mask(face: Face, region: Region) -> Mask:
+    """The soft mask of a face in a region, (H, W): 1 over the face, 0 on the outermost pixels."""
+    x = np.arange(region.x0, region.x1, dtype=np.float32) + np.float32(0.5)
+    y = np.arange(region.y0, region.y1, dtype=np.float32) + np.float32(0.5)
+    u = (x - np.float32((face.box.x0 + face.box.x1) / 2)) / _half_axis(face.box.width)
+    v = (y - np.float32((face.box.y0 + face.box.y1) / 2)) / _half_axis(face.box.height)
+    radius = np.sqrt(u[None, :] ** 2 + v[:, None] ** 2) / np.float32(_growth(face))
+    ellipse = _raised_cosine((_OUTER - radius) / (_OUTER - 1))
+    return ellipse * _fall_to_edge(region.height)[:, None] * _fall_to_edge(region.width)
+
+
+def _half_axis(length: float) -> np.float32:
+    return np.float32(max(length, 1.0) / 2)
+
+
+def _growth(face: Face) -> float:
+    """Factor by which the box's ellipse must grow to take in the landmarks."""
+    if not face.landmarks:
+        return 1.0
+    points = np.array(face.landmarks)
+    box = face.box
+    offsets = points - ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+    radii = np.hypot(*(offsets / (_half_axis(box.width), _half_axis(box.height))).T)
+    return float(np.clip(radii.max() / _LANDMARKS_WITHIN, 1.0, _OUTER))
+
+
+def _fall_to_edge(length: int) -> Mask:
+    """Weights along one side: 0 at its first and last pixel, 1 from a tenth of it inwards."""
+    distance = np.minimum(np.arange(length), np.arange(length)[::-1]).astype(np.float32)
+    return _raised_cosine(distance / np.float32(max(1.0, _BORDER * length)))
+
+
+def _raised_cosine(t: Mask) -> Mask:
+    """From 0 at t = 0 to 1 at t = 1, level at both ends and beyond."""
+    weights: Mask = 0.5 - 0.5 * np.cos(np.float32(np.pi) * np.clip(t, 0, 1))
+    return weights
+
+
+def _at_size(difference: FloatImage, side: int) -> FloatImage:
+    if difference.shape[0] == side:
+        return difference
+    how = cv2.INTER_AREA if side < difference.shape[0] else cv2.INTER_CUBIC
+    resized: FloatImage = cv2.resize(difference, (side, side), interpolation=how)
+    return resized
+
+
+def _mean_under(mask: Mask, difference: FloatImage) -> FloatImage:
+    """Mean colour of a difference, (3,), weighted by the mask."""
+    total = max(float(mask.sum()), 1e-6)
+    mean: FloatImage = np.tensordot(mask, difference, axes=2) / np.float32(total)
+    return mean
+
+
+def _shared(number: int, masks: Sequence[Mask], crops: Sequence[FaceCrop]) -> Mask:
+    """One face's mask, scaled down where it and its neighbours' sum up to more than 1."""
+    region, mask = crops[number].region, masks[number]
+    total = None
+    for other, overlap in _overlaps(number, crops):
+        total = mask.copy() if total is None else total
+        total[_part(overlap, region)] += masks[other][_part(overlap, crops[other].region)]
+    return mask if total is None else mask / np.maximum(total, 1)
+
+
+def _overlaps(number: int, crops: Sequence[FaceCrop]) -> Iterator[tuple[int, Region]]:
+    a = crops[number].region
+    for other, crop in enumerate(crops):
+        b = crop.region
+        common = Region(max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1))
+        if other != number and common.width > 0 and common.height > 0:
+            yield other, common
+
+
+def _part(inner: Region, outer: Region) -> tuple[slice, slice]:
+    """Rows and columns of `inner` within an array of `outer`'s pixels."""
+    return (
+        slice(inner.y0 - outer.y0, inner.y1 - outer.y0),
+        slice(inner.x0 - outer.x0, inner.x1 - outer.x0),
+    )
