@@ -1,8 +1,8 @@
-"""What a face is in a video: found, followed, cut out, measured, and put back."""
+"""What a face is in a video: found, followed, cut out, judged, and put back."""
 
-from vidfacedeblur.faces.crop import MARGIN, crop_square, cut
+from vidfacedeblur.faces.crop import MARGIN, choose_size, crop_square, cut
 from vidfacedeblur.faces.detect import MtcnnDetector
-from vidfacedeblur.faces.paste import paste_all
+from vidfacedeblur.faces.paste import face_mask, paste, paste_all
 from vidfacedeblur.faces.sharpness import sharpness
 from vidfacedeblur.faces.track import Tracker
 
@@ -10,8 +10,11 @@ __all__ = [
     "MARGIN",
     "MtcnnDetector",
     "Tracker",
+    "choose_size",
     "crop_square",
     "cut",
+    "face_mask",
+    "paste",
     "paste_all",
     "sharpness",
 ]

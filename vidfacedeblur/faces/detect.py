@@ -1,35 +1,31 @@
 """Finding faces with MTCNN: three networks, each judging fewer and larger crops than the last.
 
 The steps, thresholds and rounding are those of facenet-pytorch 2.5.3's ``MTCNN.detect``, so that
-boxes are the same as what this project's users and its papers have: with ``resize="reference"`` to
-a hundredth of a pixel, with ``resize="fast"`` to about one. Differences, none of which changes a
-box: equal scores are ordered by position, candidates without a pixel inside the picture are left
-out (there they are an error), and pictures smaller than a face have no faces (there too).
+boxes are the ones that this project's users and its papers have: with ``resize="reference"`` to a
+hundredth of a pixel, with ``resize="fast"`` to about one. What differs changes no box: equal scores
+are ordered by position; candidates without a pixel inside the picture are left out, and pictures
+smaller than a face have no faces (both are errors there).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfacedeblur.faces.boxes import Boxes, Indices, iou, moved, ranked, squared, survivors
-from vidfacedeblur.faces.boxes import thinned, windows
-from vidfacedeblur.faces.resample import ExactSampler, FastSampler, Sampler
+from vidfacedeblur.faces.boxes import Boxes, moved, squared, thinned, windows
+from vidfacedeblur.faces.proposals import WINDOW, propose, pyramid
+from vidfacedeblur.faces.resample import Batch, ExactSampler, FastSampler, Sampler
 from vidfacedeblur.types import Box, ByteImage, Face, Network
 
-LEAST_FACE = 12
-"""Side of P-Net's window, and so the smallest face that can be looked for."""
+_RNET_SIDE, _ONET_SIDE = 24, 48
+_OVERLAP = 0.7
+_CHUNK = 32
+"""Crops that a CPU is given at once: one shape to prepare for, and small enough for its cache."""
 
-_FACTOR = 0.709
-"""Each level of the pyramid has half the pixels of the one before."""
-_STRIDE = 2
-_CHUNK = 64
-"""Crops given to a network at once on a CPU: one shape to prepare for, and it stays in the cache."""
-
-Scores = NDArray[np.float32]
+Picture = tuple[Sampler, int, int]
+"""With its width and height."""
 
 
 class MtcnnDetector:
@@ -57,23 +53,87 @@ class MtcnnDetector:
         self._sampler = FastSampler if resize == "fast" else ExactSampler
 
     def detect(self, rgb: ByteImage, *, min_face: int, min_score: float) -> list[Face]:
-        """Find the faces of an upright picture, (H, W, 3) uint8 RGB; the largest first.
+        """Find the faces of an upright picture, (H, W, 3) uint8 RGB of any size; largest first.
 
         Args:
-            rgb: The picture, of any size.
+            rgb: The picture.
             min_face: Height of the smallest face to look for, in pixels; 12 or more.
             min_score: Least probability of a face that is returned.
 
         Raises:
             ValueError: `min_face` is below 12.
         """
-        if min_face < LEAST_FACE:
-            raise ValueError(f"min_face must be {LEAST_FACE} or more pixels, got {min_face}")
+        if min_face < WINDOW:
+            raise ValueError(f"min_face must be {WINDOW} or more pixels, got {min_face}")
         height, width = rgb.shape[:2]
-        scales = _scales(min(height, width), min_face)
-        if not scales:
+        levels = pyramid(height, width, min_face)
+        if not levels:
             return []
-        sampler: Sampler = self._sampler(rgb)
-        squares = self._propose(sampler, scales, height, width)
-        squares = self._refine(sampler, squares, height, width)
-        return self._decide(sampler, squares, height, width, min_score)
+        sampler = self._sampler(rgb)
+        picture = (sampler, width, height)
+        proposals = propose(self._pnet, sampler, levels, self._thresholds[0])
+        return self._decide(picture, self._refine(picture, proposals), min_score)
+
+    def _refine(self, picture: Picture, squares: Boxes) -> Boxes:
+        """Squares that R-Net takes for faces, moved as it says."""
+        squares, crops = _crops(picture, squares, _RNET_SIDE)
+        if not len(squares):
+            return squares
+        regression, scores = _in_chunks(self._rnet, crops)
+        passed = scores > np.float32(self._thresholds[1])
+        squares, regression, scores = squares[passed], regression[passed], scores[passed]
+        kept = thinned(squares, scores, threshold=_OVERLAP)
+        return squared(moved(squares[kept], regression[kept], extra=1))
+
+    def _decide(self, picture: Picture, squares: Boxes, min_score: float) -> list[Face]:
+        """Faces that O-Net finds in the squares, the largest first."""
+        squares, crops = _crops(picture, squares, _ONET_SIDE)
+        if not len(squares):
+            return []
+        regression, scores, points = _in_chunks(self._onet, crops)
+        # A face below min_score never removes one above it, so it can go before the thinning.
+        passed = (scores > np.float32(self._thresholds[2])) & (scores >= np.float32(min_score))
+        squares, scores = squares[passed], scores[passed]
+        boxes = moved(squares, regression[passed], extra=1)
+        landmarks = _landmarks(squares, points[passed])
+        kept = thinned(boxes, scores, threshold=_OVERLAP, measure="smaller")
+        faces = [_face(boxes[i], scores[i], landmarks[i]) for i in kept]
+        faces = [face for face in faces if _touches(face.box, *picture[1:])]
+        return sorted(faces, key=lambda face: face.box.width * face.box.height, reverse=True)
+
+
+def _crops(picture: Picture, squares: Boxes, side: int) -> tuple[Boxes, Batch]:
+    """The squares that have a pixel inside the picture, and what is there."""
+    sampler, width, height = picture
+    places = windows(squares, width, height)
+    seen = (places[:, 2:] > places[:, :2]).all(axis=1)
+    if not seen.any():
+        return squares[:0], np.empty((0, 3, side, side), np.float32)
+    return squares[seen], sampler.crops(places[seen], side)
+
+
+def _in_chunks(network: Network, crops: Batch) -> tuple[NDArray[np.float32], ...]:
+    """Run a network on a batch; on a CPU in chunks of one size, the last one filled up."""
+    if network.device != "cpu":
+        return network(crops)
+    count = len(crops)
+    filled = np.concatenate([crops, np.zeros((-count % _CHUNK, *crops.shape[1:]), np.float32)])
+    parts = [network(filled[i : i + _CHUNK]) for i in range(0, len(filled), _CHUNK)]
+    return tuple(np.concatenate(outputs)[:count] for outputs in zip(*parts, strict=True))
+
+
+def _landmarks(squares: Boxes, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Landmarks in pixels, (N, 5, 2), from O-Net's (N, 10): five x, then five y."""
+    size = (squares[:, 2:] - squares[:, :2] + 1)[:, None]  # (N, 1, 2)
+    within = points.reshape(-1, 2, 5).transpose(0, 2, 1)
+    located: NDArray[np.float32] = size * within + squares[:, None, :2] - 1
+    return located
+
+
+def _face(box: NDArray[np.float32], score: np.float32, points: NDArray[np.float32]) -> Face:
+    return Face(Box(*box.tolist()), float(score), tuple((x, y) for x, y in points.tolist()))
+
+
+def _touches(box: Box, width: int, height: int) -> bool:
+    inside = box.x0 < width and box.y0 < height and box.x1 > 0 and box.y1 > 0
+    return inside and box.width > 0 and box.height > 0

@@ -28,7 +28,7 @@ Mask = NDArray[np.float32]
 """(H, W) weights, 0 to 1."""
 
 _OUTER = 1.38
-"""Where the feather ends, in half axes of the ellipse. With a margin of 0.2 the crop ends at 1.4."""
+"""Where the feather ends, in half axes of the ellipse; a crop with a margin of 0.2 ends at 1.4."""
 
 _BORDER = 0.1
 """Width of the border within which the mask falls to 0 in any case, as a share of the side."""

@@ -1,8 +1,4 @@
-"""One number for one face over time.
-
-Faces are matched from frame to frame, the closest pairs first; a face that is not found for a few
-frames keeps its number for when it comes back.
-"""
+"""Giving a face the same number on every frame that shows it."""
 
 from __future__ import annotations
 
@@ -10,77 +6,115 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vidfacedeblur.faces.boxes import iou
 from vidfacedeblur.types import Box, Face
 
-_PATIENCE = 10
-"""Frames for which a lost face is remembered."""
-_REACH = 0.8
-"""Farthest that a face's centre moves between frames, in box sides."""
-_GROWTH = 1.6
-"""Largest change of size between frames, as a factor."""
+_GAP = 10
+"""Frames that a face may be missing before its return counts as a new face."""
+_REACH = 0.6
+"""How far a face may move between two sightings, in units of its size, with no overlap needed."""
+_GROWTH = 1.8
+"""How much a face may grow or shrink between two sightings."""
 
 
 @dataclass
 class _Track:
+    """A face seen before."""
+
     number: int
     box: Box
-    seen: int
-    """Index of the last frame with this face."""
+    index: int
+    """The frame that showed it last."""
+    velocity: tuple[float, float] = (0.0, 0.0)
+    """Pixels a frame, x and y."""
+
+    def expected(self, index: int) -> Box:
+        """Where it should be, if it moves on as it did."""
+        x = self.velocity[0] * (index - self.index)
+        y = self.velocity[1] * (index - self.index)
+        return Box(self.box.x0 + x, self.box.y0 + y, self.box.x1 + x, self.box.y1 + y)
+
+    def seen(self, box: Box, index: int) -> None:
+        elapsed = max(1, index - self.index)
+        (x0, y0), (x1, y1) = _centre(self.box), _centre(box)
+        self.velocity = ((x1 - x0) / elapsed, (y1 - y0) / elapsed)
+        self.box, self.index = box, index
 
 
 class Tracker:
-    """Gives faces their track numbers, frame by frame."""
+    """Follows faces from frame to frame; one for each video or stream.
+
+    A face goes to the nearest known face, taken by overlap and by distance in units of its size, if
+    that is near enough and of a like size; the best pairs first. Boxes are passed on as detected:
+    detection runs on every frame, and smoothing would lag.
+    """
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._next = 1
 
     def reset(self) -> None:
-        """Forget all faces, as at a cut; numbers are not used again."""
+        """Forget all faces, as at a cut. Numbers are not used again."""
         self._tracks = []
 
     def update(self, index: int, faces: Sequence[Face]) -> list[Face]:
-        """Return the faces of a frame, in the order given, each with its track number.
+        """Number the faces of the next frame; returns them in the order given.
 
         Args:
-            index: Number of the frame; rises from call to call.
-            faces: Faces found in it.
+            index: Number of the frame; higher than that of the call before, and may skip.
+            faces: What was found in it.
         """
-        self._tracks = [t for t in self._tracks if index - t.seen <= _PATIENCE]
-        matched = self._match(faces)
-        numbered = []
-        for i, face in enumerate(faces):
-            track = matched.get(i)
-            if track is None:
-                track = _Track(self._next, face.box, index)
-                self._next += 1
-                self._tracks.append(track)
-            track.box, track.seen = face.box, index
-            numbered.append(replace(face, track=track.number))
-        return numbered
+        self._tracks = [t for t in self._tracks if 0 < index - t.index <= _GAP + 1]
+        match = self._matched(index, faces)
+        return [
+            replace(face, track=self._take(match.get(i), face.box, index))
+            for i, face in enumerate(faces)
+        ]
 
-    def _match(self, faces: Sequence[Face]) -> dict[int, _Track]:
-        """Pair faces with known tracks, the closest first; each at most once."""
-        if not faces or not self._tracks:
+    def _take(self, track: _Track | None, box: Box, index: int) -> int:
+        if track is None:
+            track = _Track(self._next, box, index)
+            self._next += 1
+            self._tracks.append(track)
+        else:
+            track.seen(box, index)
+        return track.number
+
+    def _matched(self, index: int, faces: Sequence[Face]) -> dict[int, _Track]:
+        """Known faces by the position of the face that shows them."""
+        tracks = list(self._tracks)
+        if not tracks or not faces:
             return {}
-        cost = _distances([f.box for f in faces], [t.box for t in self._tracks])
-        matched: dict[int, _Track] = {}
-        for flat in np.argsort(cost, axis=None, kind="stable"):
-            i, j = divmod(int(flat), len(self._tracks))
-            if cost[i, j] > _REACH:
+        likeness = _likeness(
+            np.array([t.expected(index) for t in tracks], np.float32),
+            np.array([f.box for f in faces], np.float32),
+        )
+        match: dict[int, _Track] = {}
+        taken: set[int] = set()
+        for pair in np.argsort(-likeness, axis=None, kind="stable"):
+            t, f = divmod(int(pair), len(faces))
+            if likeness[t, f] <= 0:
                 break
-            if i not in matched and self._tracks[j] not in matched.values():
-                matched[i] = self._tracks[j]
-        return matched
+            if t not in taken and f not in match:
+                match[f] = tracks[t]
+                taken.add(t)
+        return match
 
 
-def _distances(boxes: Sequence[Box], others: Sequence[Box]) -> np.ndarray:
-    """Distances of centres in sides, (N, M); infinite where the sizes differ too much."""
-    a, b = np.array(boxes)[:, None], np.array(others)[None]  # (N, 1, 4), (1, M, 4)
-    size_a, size_b = ((v[..., 2:] - v[..., :2]).max(-1) for v in (a, b))
-    apart = np.linalg.norm((a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2, axis=-1)
-    larger, smaller = np.maximum(size_a, size_b), np.minimum(size_a, size_b)
-    distance = apart / np.maximum(larger, 1e-6)
-    distance[larger > _GROWTH * np.maximum(smaller, 1e-6)] = np.inf
-    return np.asarray(distance)
+def _likeness(known: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How well each known box (T, 4) and each found one (F, 4) fit, (T, F); 0 if they do not."""
+    a, b = known[:, None], found[None]
+    size_a = np.sqrt((a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1]))
+    size_b = np.sqrt((b[..., 2] - b[..., 0]) * (b[..., 3] - b[..., 1]))
+    larger = np.maximum(np.maximum(size_a, size_b), 1e-6)
+    offset = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    distance = np.hypot(offset[..., 0], offset[..., 1]) / larger
+    fits = (distance < _REACH) & (larger < _GROWTH * np.minimum(size_a, size_b))
+    likeness: NDArray[np.float32] = np.where(fits, 1 - distance / _REACH + iou(a, b), 0)
+    return likeness
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
