@@ -67,14 +67,18 @@ def half_precision(module: nn.Module) -> nn.Module:
 
 
 def check_samples(spec: NetworkSpec, batch: int) -> list[Tensor]:
-    """Inputs to compare engines on: smooth, flat and noisy crops in the network's own range."""
+    """Inputs to compare engines on: smooth, nearly flat and noisy crops in the network's own range.
+
+    Not exactly flat: instance norm of a constant divides rounding errors by almost nothing, so that
+    two correct engines differ there, and no camera makes such a crop.
+    """
     side = spec.side or max(64, spec.least)
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(batch, 3, 8, 8, generator=generator) * 2 - 1
     size = (side, side)
     smooth = nn.functional.interpolate(coarse, size, mode="bicubic", align_corners=False)
     noise = torch.rand(batch, 3, side, side, generator=generator) * 2 - 1
-    return [smooth.clamp(-1, 1), torch.full((batch, 3, side, side), 0.1), noise]
+    return [smooth.clamp(-1, 1), 0.1 + 0.02 * noise, noise]
 
 
 @contextlib.contextmanager

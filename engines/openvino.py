@@ -58,7 +58,7 @@ class OpenVINONetwork:
 
         def announce() -> None:
             fresh.append(True)
-            on_status(f"preparing {spec.name} for OpenVINO (once)")
+            on_status(f"preparing {spec.name} for OpenVINO, once ...")
 
         def build() -> Any:
             path = cached(

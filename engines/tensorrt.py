@@ -190,7 +190,7 @@ class TensorRTNetwork:
             ".plan",
             parts,
             make,
-            on_make=lambda: self._on_status(f"building {spec.name} for TensorRT, {size} (once)"),
+            on_make=lambda: self._on_status(f"building {spec.name} for TensorRT, {size}, once ..."),
         )
 
     def _quality(self, runner: _Runner, side: int | None) -> float:

@@ -117,7 +117,7 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
     if not plan.jobs:
         return OK
 
-    display.status("loading")
+    display.status("loading ...")
     from vidfacedeblur.pipeline import FaceDeblurPipeline  # torch: seconds
 
     chosen, faces, video = options

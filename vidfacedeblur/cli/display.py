@@ -82,7 +82,7 @@ class Display:
     def status(self, message: str) -> None:
         """Something slow begins."""
         if self._progress:
-            self._write(f"{message} ...")
+            self._write(message)
 
     @contextmanager
     def progress_of(self, label: str) -> Iterator[Bar]:

@@ -1,0 +1,111 @@
+"""The cache: found again, made anew when its parts change, never trusted from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from vidfacedeblur.engines import cache
+from vidfacedeblur.errors import EngineError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def make(content: bytes = b"plan") -> tuple[Path, list[int]]:
+    made: list[int] = []
+
+    def write(path: Path) -> None:
+        made.append(1)
+        path.write_bytes(content)
+
+    return cache.cached("net", ".onnx", {"a": 1}, write), made
+
+
+def test_a_file_is_made_once(folder: Path) -> None:
+    path, made = make()
+    again, made_again = make()
+    assert path == again
+    assert (made, made_again) == ([1], [])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert json.loads(path.with_suffix(".json").read_text())["a"] == 1
+
+
+def test_other_parts_give_another_file() -> None:
+    first, _ = make()
+    other = cache.cached("net", ".onnx", {"a": 2}, lambda p: p.write_bytes(b"x") and None)
+    assert other != first
+
+
+def test_a_failed_build_leaves_nothing(folder: Path) -> None:
+    def fail(path: Path) -> None:
+        path.write_bytes(b"half")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        cache.cached("net", ".onnx", {"a": 1}, fail)
+    assert [f.name for f in folder.iterdir() if f.suffix != ".lock"] == []
+
+
+@pytest.mark.parametrize("how", ["writable by others", "a link"])
+def test_a_file_that_others_could_have_written_is_made_anew(how: str, tmp_path: Path) -> None:
+    path, _ = make()
+    if how == "a link":
+        evil = tmp_path / "evil"
+        evil.write_bytes(b"evil")
+        path.unlink()
+        path.symlink_to(evil)
+    else:
+        path.write_bytes(b"evil")
+        path.chmod(0o666)
+    again, made = make()
+    assert made == [1]
+    assert again.read_bytes() == b"plan"
+    assert not again.is_symlink()
+
+
+def test_two_users_of_one_file_wait_for_each_other() -> None:
+    made: list[int] = []
+
+    def slow(path: Path) -> None:
+        made.append(1)
+        time.sleep(0.3)
+        path.write_bytes(b"x")
+
+    def use() -> None:
+        cache.cached("slow", ".onnx", {}, slow)
+
+    users = [threading.Thread(target=use) for _ in range(3)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    assert made == [1]
+
+
+def test_the_oldest_go_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_LIMIT_BYTES", 25)
+    paths = []
+    for i in range(3):
+        path = cache.cached("n", ".onnx", {"i": i}, lambda p: p.write_bytes(b"0" * 10) and None)
+        os.utime(path, (i, i))
+        paths.append(path)
+    assert [p.exists() for p in paths] == [False, True, True]
+    assert not paths[0].with_suffix(".json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(EngineError, match="VIDFACEDEBLUR_CACHE"):
+        make()
