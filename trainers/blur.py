@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -110,6 +111,15 @@ def convolve(images: Tensor, kernels: Tensor) -> Tensor:
 def as_eight_bit(images: Tensor) -> Tensor:
     """Round images in [0, 1] to the 256 levels that a video stores."""
     return torch.round(images.clamp(0, 1) * 255) / 255
+
+
+def compress(image: Tensor, quality: int) -> Tensor:
+    """Compress (3, H, W) in [0, 1] as JPEG of a quality from 1 to 100, and decode it again."""
+    pixels = (255 * image).round().byte().permute(1, 2, 0).cpu().numpy()
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    rgb = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return (torch.from_numpy(rgb).permute(2, 0, 1).float() / 255).to(image.device)
 
 
 def degrade(images: Tensor, kernels: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:

@@ -10,6 +10,9 @@ from typing import Any
 
 from vidfacedeblur.errors import OptionError
 
+MILD_KERNEL = 5
+"""Largest size, in pixels, of a kernel that counts as mild."""
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -49,11 +52,20 @@ class Recipe:
     smallest_kernel: int = 1
     """Kernel sizes are drawn evenly between these, in pixels; 1 leaves a face sharp."""
     largest_kernel: int = 29
+    mild_share: float = 0.25
+    """Share of the faces whose kernel is at most `MILD_KERNEL`: a face that is hardly blurred must
+    stay as it is."""
     largest_noise: float = 0.02
     """Noise is drawn evenly from 0 to this standard deviation, where white is 1."""
-    smallest_zoom: float = 0.8
-    """Faces are resized by a factor drawn evenly between these before they are blurred."""
-    largest_zoom: float = 1.2
+    jpeg_share: float = 0.5
+    """Share of the faces that are compressed after the blur, as video is."""
+    lowest_quality: int = 40
+    """JPEG quality is drawn evenly from here to 95."""
+    smallest_zoom: float = 0.6
+    """Faces are resized by a factor drawn from here to `largest_zoom`, evenly in its logarithm,
+    before they are blurred. Enlarged faces are soft without being blurred by motion, as large faces
+    in videos are; the network must not take the one for the other."""
+    largest_zoom: float = 2.2
 
     def __post_init__(self) -> None:
         ends = [phase.until for phase in self.phases]

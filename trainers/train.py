@@ -18,11 +18,11 @@ from torch.nn import functional as F
 
 from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.models.registry import make_config, make_network
-from vidfacedeblur.trainers.blur import LARGEST_SIZE, degrade, random_kernels
+from vidfacedeblur.trainers.blur import LARGEST_SIZE, compress, degrade, random_kernels
 from vidfacedeblur.trainers.data import load_pack
 from vidfacedeblur.trainers.losses import restoration
 from vidfacedeblur.trainers.metrics import psnr
-from vidfacedeblur.trainers.recipe import Recipe
+from vidfacedeblur.trainers.recipe import MILD_KERNEL, Recipe
 
 LOG_COLUMNS = ("step", "minutes", "progress", "learning_rate", "loss", "psnr_blurred", "psnr")
 _VALIDATION_FACES = 48
@@ -85,17 +85,22 @@ class PairMaker:
         recipe, rng = self.recipe, self.rng
         sharp = self._zoomed_crops(batch, crop)
         sizes = rng.integers(recipe.smallest_kernel, recipe.largest_kernel + 1, batch)
+        mild = rng.integers(1, MILD_KERNEL + 1, batch)
+        sizes = np.where(rng.random(batch) < recipe.mild_share, mild, sizes)
         kernels = random_kernels(sizes.tolist(), rng).to(sharp.device)
         noise = torch.from_numpy(rng.uniform(0, recipe.largest_noise, batch).astype(np.float32))
         blurred = degrade(sharp, kernels, noise.to(sharp.device), self.generator)
         edge = (sharp.shape[-1] - crop) // 2
         window = slice(edge, edge + crop)
+        for i in np.flatnonzero(rng.random(batch) < recipe.jpeg_share):
+            blurred[i] = compress(blurred[i], int(rng.integers(recipe.lowest_quality, 96)))
         return 2 * blurred[..., window, window] - 1, 2 * sharp[..., window, window] - 1
 
     def _zoomed_crops(self, batch: int, crop: int) -> Tensor:
         """Random windows with room for the kernel where the faces are large enough for it."""
         side = self.faces.shape[-1]
-        zoom = float(self.rng.uniform(self.recipe.smallest_zoom, self.recipe.largest_zoom))
+        zooms = np.log((self.recipe.smallest_zoom, self.recipe.largest_zoom))
+        zoom = float(np.exp(self.rng.uniform(*zooms)))
         wanted = crop + 2 * LARGEST_SIZE
         taken = min(side, max(round(wanted / zoom), LARGEST_SIZE + 1))
         wanted = max(crop, min(wanted, round(taken * zoom)))
@@ -221,7 +226,15 @@ class Run:
 
 def validation_pairs(recipe: Recipe, options: TrainOptions) -> tuple[Tensor, Tensor]:
     """A fixed set of pairs from the validation split, at 128 pixels and kernels 13 to 27."""
-    harder = replace(recipe, smallest_kernel=13, largest_kernel=27, smallest_zoom=1, largest_zoom=1)
+    harder = replace(
+        recipe,
+        smallest_kernel=13,
+        largest_kernel=27,
+        mild_share=0.0,
+        jpeg_share=0.0,
+        smallest_zoom=1.0,
+        largest_zoom=1.0,
+    )
     faces = load_pack(options.pack, "val")[:: max(1, 1415 // _VALIDATION_FACES)]
     return PairMaker(faces, harder, seed=1, device=options.device).draw(_VALIDATION_FACES, 128)
 

@@ -82,7 +82,7 @@ def test_training_lowers_the_loss(pack: Path, tmp_path: Path) -> None:
 
 
 def test_pairs_differ_by_the_blur_alone(pack: Path) -> None:
-    plain = replace(TINY, largest_kernel=1, largest_noise=0.0)
+    plain = replace(TINY, largest_kernel=1, mild_share=0.0, largest_noise=0.0, jpeg_share=0.0)
     maker = PairMaker(load_pack(pack, "train"), plain, seed=0, device="cpu")
     blurred, sharp = maker.draw(4, 64)
     assert blurred.shape == sharp.shape == (4, 3, 64, 64)
