@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -12,23 +13,8 @@ from av.format import Flags
 from av.stream import Stream
 
 from vidfacedeblur.video.formats import Container
+from vidfacedeblur.video.tags import QUICKTIME, kept_tags
 from vidfacedeblur.video.timeline import Cut
-
-# Written by muxers and encoders about their own work.
-_OWN_TAGS = frozenset(
-    {
-        "encoder",
-        "duration",
-        "number_of_frames",
-        "number_of_bytes",
-        "bps",
-        "major_brand",
-        "minor_version",
-        "compatible_brands",
-        "rotate",
-    }
-)
-_QUICKTIME = frozenset({"mp4", "mov", "3gp", "3g2"})
 
 
 class Copies:
@@ -41,8 +27,10 @@ class Copies:
         self._last: dict[int, int] = {}  # decoding times
         self._moved = 0
 
-    def __len__(self) -> int:
-        return len(self._streams)
+    @property
+    def kinds(self) -> Counter[str]:
+        """How many streams of each type are copied."""
+        return Counter(stream.type for stream in self._streams.values())
 
     def add(self, stream: Stream) -> bool:
         """Make room for a stream of the input; False if the container cannot hold it."""
@@ -88,34 +76,14 @@ def allows_repeats(target: OutputContainer) -> bool:
     return bool(target.format.flags & cast(int, Flags.ts_nonstrict.value))
 
 
-def kept_tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags that describe the content, without those that describe the old file."""
-    return {
-        key: value
-        for key, value in tags.items()
-        if base_tag(key) not in _OWN_TAGS and not key.lower().startswith("_statistics")
-    }
-
-
-def base_tag(key: str) -> str:
-    """A tag's name in lower case, without a language."""
-    return key.lower().split("-")[0]
-
-
 def is_remade(stream: Stream, source: InputContainer, container: Container) -> bool:
     """Whether the muxer makes this stream by itself, from chapters or from the time code."""
     if stream.type != "data":
         return False
     if "timecode" in stream.metadata:
         return True
-    makes_chapters = container.muxer in _QUICKTIME or container.muxer == "matroska"
+    makes_chapters = container.muxer in QUICKTIME or container.muxer == "matroska"
     return makes_chapters and stream.name == "bin_data" and bool(source.chapters())
-
-
-def timecode(source: InputContainer) -> str | None:
-    """The time code of the first frame, from the stream that carries it."""
-    codes = (s.metadata["timecode"] for s in source.streams if "timecode" in s.metadata)
-    return next(codes, None)
 
 
 def copy_chapters(target: OutputContainer, source: InputContainer, cut: Cut) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import av
-from av.codec.codec import PixFmtLoss, UnknownCodecError, find_best_pix_fmt_of_list
+from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
 
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import OptionError
@@ -126,12 +126,13 @@ def _nearest(pix_fmt: str, formats: list[str], encoder: str) -> tuple[str, list[
     for name in (pix_fmt, pix_fmt.replace("yuvj", "yuv")):
         if name in formats or not formats:
             return name, []
+    if encoder == "gif":
+        return "pal8", []  # with a palette for each frame, see `palette`
     has_alpha = _has_alpha(pix_fmt)
     best, loss = find_best_pix_fmt_of_list(formats, pix_fmt, has_alpha=has_alpha)
     if best is None:
         raise OptionError(f"--encoder {encoder} takes no format near {pix_fmt}; leave it out")
-    serious = loss & ~PixFmtLoss.COLORQUANT if encoder == "gif" else loss
-    if not serious:
+    if not loss:
         return best.name, []
     return best.name, [f"{encoder} cannot hold pixel format {pix_fmt}; written as {best.name}"]
 

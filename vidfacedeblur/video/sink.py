@@ -20,12 +20,9 @@ from vidfacedeblur.video.clock import Clock
 from vidfacedeblur.video.copying import (
     Copies,
     allows_repeats,
-    base_tag,
     copy_chapters,
     describe,
     is_remade,
-    kept_tags,
-    timecode,
 )
 from vidfacedeblur.video.draft import Draft, output_errors
 from vidfacedeblur.video.encoding import FRAME_COUNTERS, INTERLACING, recipe_for
@@ -35,14 +32,9 @@ from vidfacedeblur.video.hdr import has_dynamic_hdr
 from vidfacedeblur.video.orientation import display_matrix
 from vidfacedeblur.video.palette import Palettizer
 from vidfacedeblur.video.source import VideoSource
+from vidfacedeblur.video.tags import file_tags, kept_tags, muxer_options, timecode
 from vidfacedeblur.video.verify import Expected, verify
 
-PROVENANCE_TAG = "vidfacedeblur"
-"""Name of the container's tag that says what was done."""
-
-# Else the tags that QuickTime does not know are dropped without a word.
-_KEEP_TAGS = {"movflags": "+use_metadata_tags"}
-_MUXER_OPTIONS = {"mp4": _KEEP_TAGS, "mov": _KEEP_TAGS}
 _MAX_RATE = {"libsvtav1": Fraction(240)}
 
 
@@ -72,13 +64,14 @@ class VideoSink:
         self._source = source
         self._options = options
         self._suffix = suffix
+        self._comment = comment
         self._frames = 0
         self._times = (0, 0)  # of the first and the last frame
         self._finished = False
         self._draft = Draft(target, source=source.path, overwrite=options.overwrite)
         try:
             with output_errors(target):
-                self._open(CONTAINERS[suffix], comment)
+                self._open(CONTAINERS[suffix])
         except BaseException:
             self._abort()
             raise
@@ -117,10 +110,10 @@ class VideoSink:
             self._encode(None)
             # Not left to the garbage collector: a full disk often shows only here.
             self._output.close()
-        for loss in self._clock.losses() + self._copies.losses():
+        losses, notes = verify(self._draft.path, self._expected())
+        for loss in self._clock.losses() + self._copies.losses() + losses:
             self._lose(loss)
-        for loss in verify(self._draft.path, self._expected()):
-            self._lose(loss)
+        self.warnings += notes
         path = self._draft.publish()
         self._finished = True
         return path
@@ -147,8 +140,8 @@ class VideoSink:
 
     # --- at the start
 
-    def _open(self, container: Container, comment: str | None) -> None:
-        source = self._source
+    def _open(self, container: Container) -> None:
+        source, original = self._source, self._source.reader.container
         self._recipe = recipe_for(source, container, self._options)
         self.warnings += self._recipe.notes
         for loss in self._recipe.losses:
@@ -161,13 +154,10 @@ class VideoSink:
             str(self._draft.path),
             "w",
             format=container.muxer,
-            container_options=_MUXER_OPTIONS.get(container.muxer, {}),
+            container_options=muxer_options(original, container),
         )
-        self._tags = kept_tags(source.reader.container.metadata)
-        if comment is not None:
-            self._tags[PROVENANCE_TAG] = comment
-        self._output.metadata.update(self._tags)
-        copy_chapters(self._output, source.reader.container, source.cut)
+        self._output.metadata.update(file_tags(original, container, self._comment))
+        copy_chapters(self._output, original, source.cut)
         self._add_streams(container)
         self._output.start_encoding()
 
@@ -267,7 +257,8 @@ class VideoSink:
             span=(last - first) * self._source.reader.time_base,
             width=info.width,
             height=info.height,
-            streams=1 + len(self._copies),
+            kinds=self._copies.kinds,
             sample_aspect_ratio=self._aspect,
-            tags=frozenset(base_tag(key) for key in self._tags),
+            tags=dict(self._output.metadata),
+            comment=self._comment,
         )

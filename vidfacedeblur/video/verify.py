@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vidfacedeblur.errors import InputError, OutputError
-from vidfacedeblur.video.copying import base_tag
 from vidfacedeblur.video.opening import main_video, open_container
+from vidfacedeblur.video.tags import base_tag
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,26 @@ class Expected:
     """Seconds from the first frame to the last."""
     width: int
     height: int
-    streams: int
-    """At least; muxers add streams for chapters and time codes."""
+    kinds: Counter[str]
+    """Streams of each type, beside the video."""
     sample_aspect_ratio: Fraction | None
-    tags: frozenset[str]
-    """Names of the tags of the whole file, in lower case, without a language."""
+    tags: Mapping[str, str]
+    """Tags of the whole file."""
+    comment: str | None
+    """What was done; one of the tags holds it."""
 
 
-def verify(path: Path, expected: Expected) -> list[str]:
+class Findings(NamedTuple):
+    """What the container has dropped without a word, in one line each."""
+
+    losses: list[str]
+    """Of the input's."""
+    notes: list[str]
+    """Of our own."""
+
+
+def verify(path: Path, expected: Expected) -> Findings:
     """Check a finished file against what was written into it.
-
-    Returns:
-        What the container has dropped without a word, in one line each.
 
     Raises:
         OutputError: The file cannot be read back, or frames or streams are missing.
@@ -50,13 +60,15 @@ def verify(path: Path, expected: Expected) -> list[str]:
         raise OutputError(f"{expected.name} was written, but cannot be read back") from error
 
 
-def _check(container: InputContainer, stream: VideoStream, expected: Expected) -> list[str]:
-    losses = _missing(container, stream, expected)
+def _check(container: InputContainer, stream: VideoStream, expected: Expected) -> Findings:
     size = (stream.width, stream.height)
     if size != (expected.width, expected.height):
         raise _mismatch(expected, "size", size, (expected.width, expected.height))
-    if len(container.streams) < expected.streams:
-        raise _mismatch(expected, "number of streams", len(container.streams), expected.streams)
+    found: Counter[str] = Counter(s.type for s in container.streams if s.index != stream.index)
+    for kind, wanted in expected.kinds.items():
+        # Data streams come and go: muxers write some themselves, for chapters and time codes.
+        if kind != "data" and found[kind] < wanted:
+            raise _mismatch(expected, f"number of {kind} streams", found[kind], wanted)
     times, count = _video_times(container, stream)
     if count != expected.frames:
         raise _mismatch(expected, "number of frames", count, expected.frames)
@@ -64,7 +76,7 @@ def _check(container: InputContainer, stream: VideoStream, expected: Expected) -
     span = (max(times) - min(times)) * tick if times else Fraction(0)
     if abs(span - expected.span) > 2 * tick:
         raise _mismatch(expected, "time span", f"{float(span):.3f} s", f"{expected.span:.3f} s")
-    return losses
+    return Findings(_lost(container, stream, expected), _unsaid(container, expected))
 
 
 def _video_times(container: InputContainer, stream: VideoStream) -> tuple[list[int], int]:
@@ -79,18 +91,26 @@ def _video_times(container: InputContainer, stream: VideoStream) -> tuple[list[i
     return times, count
 
 
-def _missing(container: InputContainer, stream: VideoStream, expected: Expected) -> list[str]:
+def _lost(container: InputContainer, stream: VideoStream, expected: Expected) -> list[str]:
     losses = []
     kind = container.format.name.split(",")[0]
-    missing = expected.tags - {base_tag(key) for key in container.metadata}
+    wanted = {base_tag(key) for key, value in expected.tags.items() if value != expected.comment}
+    missing = wanted - {base_tag(key) for key in container.metadata}
     if missing:
         losses.append(f"{kind} cannot hold the tags {', '.join(sorted(missing))}")
-    aspect, wanted = stream.sample_aspect_ratio or 1, expected.sample_aspect_ratio or 1
-    if aspect != wanted:
+    aspect = stream.sample_aspect_ratio or 1
+    if aspect != (expected.sample_aspect_ratio or 1):
         losses.append(
-            f"{kind} with {stream.name} cannot hold the pixel aspect ratio {wanted}; it is {aspect}"
+            f"{kind} with {stream.codec_context.name} cannot hold the pixel aspect ratio"
+            f" {expected.sample_aspect_ratio}; it is {aspect}"
         )
     return losses
+
+
+def _unsaid(container: InputContainer, expected: Expected) -> list[str]:
+    if expected.comment is None or expected.comment in container.metadata.values():
+        return []
+    return [f"{container.format.name} has no place to say what was done; the file does not say it"]
 
 
 def _mismatch(expected: Expected, what: str, found: object, wanted: object) -> OutputError:
