@@ -34,3 +34,20 @@ def _no_thread_left_behind() -> Iterator[None]:
     yield
     left = [t.name for t in threading.enumerate() if t not in before]
     assert not [name for name in left if name.startswith("vidfacedeblur-")]
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a DeblurGAN that is small, fast, and changes every face visibly."""
+    import torch
+
+    from vidfacedeblur.models.registry import make_config, make_network
+    from vidfacedeblur.models.weights import save_model
+
+    torch.manual_seed(0)
+    config = make_config("deblurgan", {"width": 8, "blocks": 1})
+    network = make_network("deblurgan", config)
+    torch.nn.init.normal_(network.decoder[-2].weight, 0, 0.02)  # type: ignore[index,union-attr,arg-type]
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_model(path, "deblurgan", config, network.state_dict())
+    return path
