@@ -1,30 +1,36 @@
 """Finding faces with MTCNN: three networks, each judging fewer and larger crops than the last.
 
 The steps, thresholds and rounding are those of facenet-pytorch 2.5.3's ``MTCNN.detect``, so that
-boxes are the ones that this project's users and its papers have: with ``resize="reference"`` to a
-hundredth of a pixel, with ``resize="fast"`` to about one. What differs changes no box: equal scores
-are ordered by position; candidates without a pixel inside the picture are left out, and pictures
-smaller than a face have no faces (both are errors there).
+boxes are the ones that this project's users and its papers have, to a hundredth of a pixel. What
+differs changes no box: equal scores are ordered by position; candidates without a pixel inside the
+picture are left out, and pictures smaller than a face have no faces (both are errors there). Only
+pictures above 16 million pixels, searched for large faces, are made smaller first.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidfacedeblur.faces.boxes import Boxes, moved, squared, thinned, windows
 from vidfacedeblur.faces.proposals import WINDOW, propose, pyramid
-from vidfacedeblur.faces.resample import Batch, ExactSampler, FastSampler, Sampler
+from vidfacedeblur.faces.resample import Batch, SumTable
 from vidfacedeblur.types import Box, ByteImage, Face, Network
 
 _RNET_SIDE, _ONET_SIDE = 24, 48
 _OVERLAP = 0.7
-_CHUNK = 32
+_CHUNK = {_RNET_SIDE: 32, _ONET_SIDE: 8}
 """Crops that a CPU is given at once: one shape to prepare for, and small enough for its cache."""
 
-Picture = tuple[Sampler, int, int]
+_LARGE = 2**24
+"""Pixels above which a picture is shrunk first; the table of sums takes 16 bytes for each."""
+_ENOUGH = _ONET_SIDE
+"""Pixels of the smallest face wanted that are left then; the networks look at no more."""
+
+Picture = tuple[SumTable, int, int]
 """With its width and height."""
 
 
@@ -36,7 +42,6 @@ class MtcnnDetector:
         rnet: Refines; called with (N, 3, 24, 24).
         onet: Decides; called with (N, 3, 48, 48).
         thresholds: Least probability to pass each network.
-        resize: ``reference`` repeats the published resizing exactly, ``fast`` saves time.
     """
 
     def __init__(
@@ -46,11 +51,9 @@ class MtcnnDetector:
         onet: Network,
         *,
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
-        resize: Literal["fast", "reference"] = "fast",
     ) -> None:
         self._pnet, self._rnet, self._onet = pnet, rnet, onet
         self._thresholds = thresholds
-        self._sampler = FastSampler if resize == "fast" else ExactSampler
 
     def detect(self, rgb: ByteImage, *, min_face: int, min_score: float) -> list[Face]:
         """Find the faces of an upright picture, (H, W, 3) uint8 RGB of any size; largest first.
@@ -65,13 +68,22 @@ class MtcnnDetector:
         """
         if min_face < WINDOW:
             raise ValueError(f"min_face must be {WINDOW} or more pixels, got {min_face}")
+        factor = min_face // _ENOUGH if rgb.shape[0] * rgb.shape[1] > _LARGE else 1
+        if factor > 1:
+            size = (rgb.shape[1] // factor, rgb.shape[0] // factor)
+            shrunk = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+            faces = self._detect(shrunk, min_face // factor, min_score)
+            return [_scaled(face, rgb.shape[1] / size[0], rgb.shape[0] / size[1]) for face in faces]
+        return self._detect(rgb, min_face, min_score)
+
+    def _detect(self, rgb: ByteImage, min_face: int, min_score: float) -> list[Face]:
         height, width = rgb.shape[:2]
         levels = pyramid(height, width, min_face)
         if not levels:
             return []
-        sampler = self._sampler(rgb)
-        picture = (sampler, width, height)
-        proposals = propose(self._pnet, sampler, levels, self._thresholds[0])
+        table = SumTable(rgb)
+        proposals = propose(self._pnet, table, levels, self._thresholds[0])
+        picture = (table, width, height)
         return self._decide(picture, self._refine(picture, proposals), min_score)
 
     def _refine(self, picture: Picture, squares: Boxes) -> Boxes:
@@ -104,21 +116,21 @@ class MtcnnDetector:
 
 def _crops(picture: Picture, squares: Boxes, side: int) -> tuple[Boxes, Batch]:
     """The squares that have a pixel inside the picture, and what is there."""
-    sampler, width, height = picture
+    table, width, height = picture
     places = windows(squares, width, height)
     seen = (places[:, 2:] > places[:, :2]).all(axis=1)
     if not seen.any():
         return squares[:0], np.empty((0, 3, side, side), np.float32)
-    return squares[seen], sampler.crops(places[seen], side)
+    return squares[seen], table.crops(places[seen], side)
 
 
 def _in_chunks(network: Network, crops: Batch) -> tuple[NDArray[np.float32], ...]:
     """Run a network on a batch; on a CPU in chunks of one size, the last one filled up."""
     if network.device != "cpu":
         return network(crops)
-    count = len(crops)
-    filled = np.concatenate([crops, np.zeros((-count % _CHUNK, *crops.shape[1:]), np.float32)])
-    parts = [network(filled[i : i + _CHUNK]) for i in range(0, len(filled), _CHUNK)]
+    count, chunk = len(crops), _CHUNK[crops.shape[-1]]
+    filled = np.concatenate([crops, np.zeros((-count % chunk, *crops.shape[1:]), np.float32)])
+    parts = [network(filled[i : i + chunk]) for i in range(0, len(filled), chunk)]
     return tuple(np.concatenate(outputs)[:count] for outputs in zip(*parts, strict=True))
 
 
@@ -132,6 +144,12 @@ def _landmarks(squares: Boxes, points: NDArray[np.float32]) -> NDArray[np.float3
 
 def _face(box: NDArray[np.float32], score: np.float32, points: NDArray[np.float32]) -> Face:
     return Face(Box(*box.tolist()), float(score), tuple((x, y) for x, y in points.tolist()))
+
+
+def _scaled(face: Face, x: float, y: float) -> Face:
+    box = Box(face.box.x0 * x, face.box.y0 * y, face.box.x1 * x, face.box.y1 * y)
+    points = tuple((px * x, py * y) for px, py in face.landmarks or ())
+    return replace(face, box=box, landmarks=points)
 
 
 def _touches(box: Box, width: int, height: int) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfacedeblur.faces.boxes import Boxes, Indices, iou, moved, ranked, squared, survivors
-from vidfacedeblur.faces.resample import Sampler
+from vidfacedeblur.faces.resample import SumTable
 from vidfacedeblur.types import Network
 
 WINDOW = 12
@@ -60,17 +60,17 @@ def pyramid(height: int, width: int, min_face: int) -> list[tuple[float, int, in
 
 
 def propose(
-    pnet: Network, sampler: Sampler, levels: list[tuple[float, int, int]], threshold: float
+    pnet: Network, table: SumTable, levels: list[tuple[float, int, int]], threshold: float
 ) -> Boxes:
     """Squares that may hold a face, (N, 4), the likeliest first.
 
     Args:
         pnet: The network.
-        sampler: The picture.
+        table: The picture.
         levels: See `pyramid`.
         threshold: Least probability.
     """
-    found = [_judge(pnet, sampler, level, threshold) for level in levels]
+    found = [_judge(pnet, table, level, threshold) for level in levels]
     cells = _Cells(
         np.concatenate([c.rows for c in found]),
         np.concatenate([c.columns for c in found]),
@@ -84,10 +84,10 @@ def propose(
 
 
 def _judge(
-    pnet: Network, sampler: Sampler, level: tuple[float, int, int], threshold: float
+    pnet: Network, table: SumTable, level: tuple[float, int, int], threshold: float
 ) -> _Cells:
     scale, height, width = level
-    regression, scores = pnet(sampler.level(height, width))  # (1, 4, h, w), (1, h, w)
+    regression, scores = pnet(table.level(height, width))  # (1, 4, h, w), (1, h, w)
     rows, columns = np.nonzero(scores[0] >= np.float32(threshold))
     return _Cells(
         rows,
