@@ -9,6 +9,7 @@ from vidfacedeblur.errors import OptionError
 from vidfacedeblur.video.canvas import open_canvas
 from vidfacedeblur.video.formats import CONTAINERS, PICTURE_SUFFIXES, VIDEO_SUFFIXES, suffix_for
 from vidfacedeblur.video.opening import open_container
+from vidfacedeblur.video.picture import PictureSink, PictureSource, picture_kind, picture_suffix
 from vidfacedeblur.video.protocols import Sink, Source, SourceInfo
 from vidfacedeblur.video.sink import VideoSink
 from vidfacedeblur.video.source import VideoSource
@@ -34,7 +35,8 @@ def open_source(path: Path, options: VideoOptions) -> Source:
         NoVideoError: There is no video in it.
         DamagedInputError: Nothing of its video can be decoded.
     """
-    return VideoSource(path, options)
+    kind = picture_kind(path)
+    return VideoSource(path, options) if kind is None else PictureSource(path, kind, options)
 
 
 def open_sink(
@@ -55,8 +57,12 @@ def open_sink(
         LossError: Something cannot be kept, and ``strict`` forbids it.
     """
     suffix = target.suffix.lower()
+    if isinstance(source, PictureSource):
+        if suffix not in PICTURE_SUFFIXES:
+            raise OptionError(f"{target}: a picture can be written as .png or .jpg only")
+        return PictureSink(target, source, options, comment=comment)
     if not isinstance(source, VideoSource):
-        raise OptionError("no source of this package")
+        raise TypeError(f"{source!r} was not made by open_source")
     if suffix in PICTURE_SUFFIXES:
         raise OptionError(f"{target}: a video cannot be written as a picture")
     if suffix not in CONTAINERS:
@@ -70,6 +76,9 @@ def output_suffix(path: Path) -> str:
     Raises:
         InputError: The input is missing or unreadable.
     """
+    kind = picture_kind(path)
+    if kind is not None:
+        return picture_suffix(kind, path.suffix.lower())
     with open_container(path) as container:
         brand = container.metadata.get("major_brand", "")
         return suffix_for(container.format.name, path.suffix, brand=brand)

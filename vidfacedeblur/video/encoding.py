@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 import av
-from av.codec.codec import UnknownCodecError, find_best_pix_fmt_of_list
+from av.codec.codec import UnknownCodecError
 
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.video.formats import Container
+from vidfacedeblur.video.frames import SideData, has_alpha, nearest_format
 from vidfacedeblur.video.hdr import has_static_hdr, svtav1_parameters, x265_parameters
 from vidfacedeblur.video.layout import layouts
 from vidfacedeblur.video.source import VideoSource
@@ -82,20 +86,35 @@ def recipe_for(source: VideoSource, container: Container, options: VideoOptions)
     settings, notes = _settings(encoder, options)
     if encoder == "prores_ks" and "444" not in target:
         settings["profile"] = _PRORES_PROFILES.get(source.profile or "", "auto")
-    if encoder == "libvpx-vp9" and _has_alpha(target):
+    if encoder == "libvpx-vp9" and has_alpha(target):
         settings["auto-alt-ref"] = "0"  # libvpx cannot combine hidden frames with alpha
-    losses += _tell_hdr(source.first, encoder, settings)
+    losses += _tell_hdr(source.side_data, encoder, settings)
     if source.first.interlaced_frame and encoder not in INTERLACING:
         losses.append(f"{encoder} writes the interlaced pictures as progressive ones")
     return Recipe(
         encoder=encoder,
         pix_fmt=target,
-        has_alpha=_has_alpha(target),
+        has_alpha=has_alpha(target),
         settings=settings,
         quantizer=_FINEST if encoder == "mjpeg" else None,
         losses=tuple(losses),
         notes=tuple(notes),
     )
+
+
+@contextmanager
+def quiet(encoder: str) -> Iterator[None]:
+    """Keep an encoder from talking on standard error while it is opened."""
+    # SVT-AV1 knows no other switch than its variable, and reads it when it is opened.
+    name = "SVT_LOG"
+    if encoder != "libsvtav1" or name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _encoder_for(codec: str, pix_fmt: str, container: Container) -> str:
@@ -128,17 +147,9 @@ def _nearest(pix_fmt: str, formats: list[str], encoder: str) -> tuple[str, list[
             return name, []
     if encoder == "gif":
         return "pal8", []  # with a palette for each frame, see `palette`
-    has_alpha = _has_alpha(pix_fmt)
-    best, loss = find_best_pix_fmt_of_list(formats, pix_fmt, has_alpha=has_alpha)
-    if best is None:
-        raise OptionError(f"--encoder {encoder} takes no format near {pix_fmt}; leave it out")
-    if not loss:
-        return best.name, []
-    return best.name, [f"{encoder} cannot hold pixel format {pix_fmt}; written as {best.name}"]
-
-
-def _has_alpha(pix_fmt: str) -> bool:
-    return any(component.is_alpha for component in av.VideoFormat(pix_fmt).components)
+    best, lossy = nearest_format(pix_fmt, formats)
+    losses = [f"{encoder} cannot hold pixel format {pix_fmt}; written as {best}"]
+    return best, losses if lossy else []
 
 
 def _settings(encoder: str, options: VideoOptions) -> tuple[dict[str, str], list[str]]:
@@ -161,15 +172,15 @@ def _settings(encoder: str, options: VideoOptions) -> tuple[dict[str, str], list
     return settings, notes
 
 
-def _tell_hdr(first: av.VideoFrame, encoder: str, settings: dict[str, str]) -> list[str]:
+def _tell_hdr(data: SideData, encoder: str, settings: dict[str, str]) -> list[str]:
     """Put HDR10 data into the encoder's settings; return what cannot be kept."""
-    if not has_static_hdr(first):
+    if not has_static_hdr(data):
         return []
     if encoder == "libx265":
-        parameters = [settings["x265-params"], *x265_parameters(first)]
+        parameters = [settings["x265-params"], *x265_parameters(data)]
         settings["x265-params"] = ":".join(parameters)
     elif encoder == "libsvtav1":
-        settings["svtav1-params"] = ":".join(svtav1_parameters(first))
+        settings["svtav1-params"] = ":".join(svtav1_parameters(data))
     else:
         return [f"{encoder} cannot hold the HDR10 mastering data"]
     return []

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
 
+import av
+
 Model = Literal["yuv", "rgb", "gray"]
 
 
@@ -83,7 +85,15 @@ def layouts() -> dict[str, PixelLayout]:
         "yuyv422": PixelLayout("yuv", (Samples(0, 2), Samples(0, 4, 1), Samples(0, 4, 3)), wide=2),
         "uyvy422": PixelLayout("yuv", (Samples(0, 2, 1), Samples(0, 4), Samples(0, 4, 2)), wide=2),
     }
-    return found
+    return {name: layout for name, layout in found.items() if _exists(name)}
+
+
+def _exists(name: str) -> bool:
+    try:
+        av.VideoFormat(name)
+    except ValueError:  # not every subsampling comes in every depth
+        return False
+    return True
 
 
 def _planar_yuv() -> dict[str, PixelLayout]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import struct
 from typing import TypeVar
 
-import av
 import numpy as np
 from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 
 from vidfacedeblur.types import Region
-from vidfacedeblur.video.frames import side_data
+from vidfacedeblur.video.frames import SideData
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
@@ -33,19 +32,18 @@ _BY_SIGNS: dict[tuple[int, ...], int] = {
 _INVERSE = {6: 8, 8: 6}
 
 
-def display_matrix(picture: av.VideoFrame) -> tuple[int, ...] | None:
-    """The nine integers of a picture's display matrix, row by row, or None."""
-    data = side_data(picture, Type.DISPLAYMATRIX)
-    return None if data is None else struct.unpack("=9i", data[:36])
+def display_matrix(data: SideData) -> tuple[int, ...] | None:
+    """The nine integers of a display matrix, row by row, or None."""
+    matrix = data.get(Type.DISPLAYMATRIX, b"")
+    return struct.unpack("=9i", matrix[:36]) if len(matrix) >= 36 else None
 
 
-def orientation_of(picture: av.VideoFrame) -> int:
-    """The EXIF orientation, 1 to 8, that a picture's display matrix asks for.
+def orientation_of(matrix: tuple[int, ...] | None) -> int:
+    """The EXIF orientation, 1 to 8, that a display matrix asks for.
 
     `av.VideoFrame.rotation` cannot be used: it knows no mirroring. A matrix that turns by anything
     but quarter turns counts as 1.
     """
-    matrix = display_matrix(picture)
     if matrix is None:
         return 1
     a, b, _, c, d, *_ = matrix

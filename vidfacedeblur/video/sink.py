@@ -25,7 +25,7 @@ from vidfacedeblur.video.copying import (
     is_remade,
 )
 from vidfacedeblur.video.draft import Draft, output_errors
-from vidfacedeblur.video.encoding import FRAME_COUNTERS, INTERLACING, recipe_for
+from vidfacedeblur.video.encoding import FRAME_COUNTERS, INTERLACING, quiet, recipe_for
 from vidfacedeblur.video.formats import CONTAINERS, Container
 from vidfacedeblur.video.frames import reformatter
 from vidfacedeblur.video.hdr import has_dynamic_hdr
@@ -146,7 +146,7 @@ class VideoSink:
         self.warnings += self._recipe.notes
         for loss in self._recipe.losses:
             self._lose(loss)
-        if has_dynamic_hdr(source.first):
+        if has_dynamic_hdr(source.side_data):
             self._lose("HDR data that change from scene to scene cannot be kept")
         if self._constant_rate:
             self._lose("AVI holds no times of frames; they are written at a constant rate")
@@ -159,7 +159,8 @@ class VideoSink:
         self._output.metadata.update(file_tags(original, container, self._comment))
         copy_chapters(self._output, original, source.cut)
         self._add_streams(container)
-        self._output.start_encoding()
+        with quiet(self._recipe.encoder):
+            self._output.start_encoding()
 
     def _add_streams(self, container: Container) -> None:
         reader = self._source.reader
@@ -197,14 +198,15 @@ class VideoSink:
         if not recipe.has_alpha:
             video.metadata.pop("alpha_mode", None)
         video.disposition = source.reader.stream.disposition
-        video.set_display_matrix(display_matrix(source.first))
+        video.set_display_matrix(display_matrix(source.side_data))
 
     def _configure(self, video: VideoStream) -> None:
         context, first, recipe = video.codec_context, self._source.first, self._recipe
         context.width, context.height = self._source.info.width, self._source.info.height
         context.pix_fmt = recipe.pix_fmt
         context.time_base = video.time_base = self._clock.encoder_base
-        context.sample_aspect_ratio = self._aspect
+        if self._aspect:
+            context.sample_aspect_ratio = self._aspect
         context.color_range = first.color_range
         context.colorspace = first.colorspace
         context.color_primaries = first.color_primaries

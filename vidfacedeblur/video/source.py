@@ -9,15 +9,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import av
-from av.codec.codec import find_best_pix_fmt_of_list
 
 from vidfacedeblur.config import VideoOptions
-from vidfacedeblur.errors import DamagedInputError, InputError, LossError
+from vidfacedeblur.errors import DamagedInputError, LossError
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video.ending import missing_seconds
-from vidfacedeblur.video.frames import reformatter
+from vidfacedeblur.video.frames import nearest_format, reformatter, side_data
 from vidfacedeblur.video.layout import layouts
-from vidfacedeblur.video.orientation import orientation_of
+from vidfacedeblur.video.orientation import display_matrix, orientation_of
 from vidfacedeblur.video.protocols import SourceInfo
 from vidfacedeblur.video.reading import Decoded, Reader
 from vidfacedeblur.video.timeline import Cut, Timeline
@@ -100,6 +99,8 @@ class VideoSource:
                 f"{self.path}: no frame of its {self.reader.codec_name} video can be decoded"
             )
         first = self.reader.head.picture
+        self.side_data = side_data(first, self.reader.codec_name)
+        """Of the first picture; those of later ones are taken to be the same."""
         self._info = self._describe(first)
         self._step = max(1, round(1 / (self._info.average_rate * self.reader.time_base)))
         self._timeline = Timeline(self.reader.time_base, self._step)
@@ -122,7 +123,7 @@ class VideoSource:
             codec_name=self.reader.codec_name,
             width=first.width,
             height=first.height,
-            orientation=orientation_of(first),
+            orientation=orientation_of(display_matrix(self.side_data)),
             pix_fmt=self._usable(first.format.name),
             average_rate=rate,
             duration=seconds,
@@ -204,12 +205,13 @@ class VideoSource:
         """The pixel format, among those a canvas can work on, that is nearest to the given one."""
         if pix_fmt in layouts():
             return pix_fmt
-        has_alpha = pix_fmt == "pal8"
-        best, _ = find_best_pix_fmt_of_list(list(layouts()), pix_fmt, has_alpha=has_alpha)
-        if best is None:
-            raise InputError(f"{self.path}: pixel format {pix_fmt} cannot be worked on")
-        self._lose(f"pixel format {pix_fmt} cannot be worked on; converted to {best.name}")
-        return best.name
+        best, lossy = nearest_format(pix_fmt, list(layouts()))
+        message = f"pixel format {pix_fmt} cannot be worked on; converted to {best}"
+        if lossy:
+            self._lose(message)
+        else:
+            self.warnings.append(message)
+        return best
 
     def _uniform(self, picture: av.VideoFrame) -> av.VideoFrame:
         """The picture in the size and pixel format of the first one."""
