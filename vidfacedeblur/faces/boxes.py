@@ -27,15 +27,13 @@ def ranked(scores: NDArray[np.float32]) -> Indices:
 def iou(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Intersection over union of boxes (..., 4) with boxes that broadcast against them."""
     common = _common(a, b, 0)
-    union = _area(a, 0) + _area(b, 0) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return _ratio(common, _area(a, 0) + _area(b, 0) - common)
 
 
 def share_of_smaller(a: Boxes, b: Boxes) -> NDArray[np.float32]:
     """Intersection over the smaller area, with edges counted as inside (a pixel more each way)."""
     common = _common(a, b, 1)
-    least = np.minimum(_area(a, 1), _area(b, 1))
-    return np.divide(common, least, out=np.zeros_like(common), where=least > 0)
+    return _ratio(common, np.minimum(_area(a, 1), _area(b, 1)))
 
 
 def thinned(
@@ -122,6 +120,12 @@ def _pairs_above(
     # Only the part above the diagonal: each pair once, the better box first.
     winners, losers = np.nonzero(np.triu(values > threshold, 1))
     return np.stack([winners, losers]) + first
+
+
+def _ratio(part: NDArray[np.float32], whole: NDArray[np.float32]) -> NDArray[np.float32]:
+    ratio = np.zeros_like(part)
+    np.divide(part, whole, out=ratio, where=whole > 0)
+    return ratio
 
 
 def _common(a: Boxes, b: Boxes, extra: int) -> NDArray[np.float32]:

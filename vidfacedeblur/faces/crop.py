@@ -76,7 +76,18 @@ def cut(
     side = size if fits else max(1, round(square.width))
     side = min(side, max(size, _LARGEST_SHARE * max(canvas.width, canvas.height)))
     region = _whole_pixels(square, side, canvas)
-    return FaceCrop(face, region, _resized(_read_extended(canvas, region), size))
+    image = resized(_read_extended(canvas, region), size)
+    if size > side:
+        image = np.clip(image, 0, 1)  # enlarging overshoots at edges
+    return FaceCrop(face, region, image)
+
+
+def resized(image: FloatImage, side: int) -> FloatImage:
+    """Resize a square, (S, S) or (S, S, 3): averages when it shrinks, cubic when it grows."""
+    if image.shape[0] == side:
+        return image
+    how = cv2.INTER_AREA if side < image.shape[0] else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (side, side), interpolation=how), np.float32)
 
 
 def visible(region: Region, canvas: Canvas) -> Region:
@@ -114,12 +125,3 @@ def _extended(image: FloatImage, before: int, after: int) -> FloatImage:
     # A second reflection of the same few rows would look like a texture.
     reflects = max(before, after) < len(image)
     return np.pad(image, ((before, after), (0, 0), (0, 0)), mode="reflect" if reflects else "edge")
-
-
-def _resized(image: FloatImage, side: int) -> FloatImage:
-    if image.shape[0] == side:
-        return image
-    shrinks = side < image.shape[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    resized: FloatImage = cv2.resize(image, (side, side), interpolation=how)
-    return resized if shrinks else np.clip(resized, 0, 1)  # cubic overshoots at edges

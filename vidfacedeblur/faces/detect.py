@@ -71,7 +71,7 @@ class MtcnnDetector:
         factor = min_face // _ENOUGH if rgb.shape[0] * rgb.shape[1] > _LARGE else 1
         if factor > 1:
             size = (rgb.shape[1] // factor, rgb.shape[0] // factor)
-            shrunk = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+            shrunk = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
             faces = self._detect(shrunk, min_face // factor, min_score)
             return [_scaled(face, rgb.shape[1] / size[0], rgb.shape[0] / size[1]) for face in faces]
         return self._detect(rgb, min_face, min_score)

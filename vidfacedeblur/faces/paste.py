@@ -16,12 +16,12 @@ the mask is therefore taken out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfacedeblur.faces.crop import visible
+from vidfacedeblur.faces.crop import resized, visible
 from vidfacedeblur.types import Canvas, Face, FaceCrop, FloatImage, Region
 
 Mask = NDArray[np.float32]
@@ -62,7 +62,7 @@ def paste_all(
     """
     masks = [face_mask(crop.face, crop.region) for crop in crops]
     for number, (crop, image) in enumerate(zip(crops, restored, strict=True)):
-        difference = _at_size(image - crop.image, crop.region.width)
+        difference = resized(image - crop.image, crop.region.width)
         if strength == 0 or not difference.any():
             continue
         difference -= _mean_under(masks[number], difference)
@@ -101,22 +101,14 @@ def _growth(face: Face) -> float:
 
 def _fall_to_edge(length: int) -> Mask:
     """Weights along one side: 0 at its first and last pixel, 1 from a tenth of it inwards."""
-    distance = np.minimum(np.arange(length), np.arange(length)[::-1]).astype(np.float32)
+    pixel = np.arange(length, dtype=np.float32)
+    distance = np.minimum(pixel, pixel[::-1])
     return _raised_cosine(distance / np.float32(max(1.0, _BORDER * length)))
 
 
-def _raised_cosine(t: Mask) -> Mask:
+def _raised_cosine(t: NDArray[Any]) -> Mask:
     """From 0 at t = 0 to 1 at t = 1, level at both ends and beyond."""
-    weights: Mask = 0.5 - 0.5 * np.cos(np.float32(np.pi) * np.clip(t, 0, 1))
-    return weights
-
-
-def _at_size(difference: FloatImage, side: int) -> FloatImage:
-    if difference.shape[0] == side:
-        return difference
-    how = cv2.INTER_AREA if side < difference.shape[0] else cv2.INTER_CUBIC
-    resized: FloatImage = cv2.resize(difference, (side, side), interpolation=how)
-    return resized
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.clip(t, 0, 1)), np.float32)
 
 
 def _mean_under(mask: Mask, difference: FloatImage) -> FloatImage:
@@ -133,7 +125,7 @@ def _shared(number: int, masks: Sequence[Mask], crops: Sequence[FaceCrop]) -> Ma
     for other, overlap in _overlaps(number, crops):
         total = mask.copy() if total is None else total
         total[_part(overlap, region)] += masks[other][_part(overlap, crops[other].region)]
-    return mask if total is None else mask / np.maximum(total, 1)
+    return mask if total is None else np.asarray(mask / np.maximum(total, 1), np.float32)
 
 
 def _overlaps(number: int, crops: Sequence[FaceCrop]) -> Iterator[tuple[int, Region]]:

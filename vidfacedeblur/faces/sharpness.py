@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidfacedeblur.faces.crop import resized
 from vidfacedeblur.types import FloatImage
 
 _SIDE = 64
@@ -39,9 +40,7 @@ def _central_part(crop: FloatImage) -> NDArray[np.float32]:
     side = crop.shape[0]
     edge = round(side * (1 - _CENTRE) / 2)
     grey = cv2.cvtColor(crop[edge : side - edge, edge : side - edge], cv2.COLOR_RGB2GRAY)
-    how = cv2.INTER_AREA if side - 2 * edge > _SIDE else cv2.INTER_CUBIC
-    resized: NDArray[np.float32] = cv2.resize(grey, (_SIDE, _SIDE), interpolation=how)
-    return resized
+    return resized(np.asarray(grey, np.float32), _SIDE)
 
 
 def _line(direction: tuple[int, int]) -> NDArray[np.float32]:
@@ -60,7 +59,8 @@ _KERNELS = {direction: _line(direction) for direction in _DIRECTIONS}
 def _lost_along(grey: NDArray[np.float32], direction: tuple[int, int]) -> float:
     """Share of the differences between neighbours along a direction that blurring takes away."""
     before = _steps(grey, direction)
-    after = _steps(cv2.filter2D(grey, -1, _KERNELS[direction]), direction)
+    blurred = cv2.filter2D(grey, -1, _KERNELS[direction])
+    after = _steps(np.asarray(blurred, np.float32), direction)
     total = float(before.mean())
     if total < _FLAT:
         return 0.0
@@ -72,4 +72,4 @@ def _steps(grey: NDArray[np.float32], direction: tuple[int, int]) -> NDArray[np.
     down, across = direction
     later = grey[down:, across:] if across >= 0 else grey[down:, :across]
     earlier = grey[: _SIDE - down, : _SIDE - across] if across >= 0 else grey[:-down, -across:]
-    return np.abs(later - earlier)
+    return np.asarray(np.abs(later - earlier), np.float32)
