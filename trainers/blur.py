@@ -74,7 +74,7 @@ def kernel(path: NDArray[np.complex128], size: int, exposure: float) -> NDArray[
         (1, 1, fx * fy),
     ):
         np.add.at(drawn, (top + dy, left + dx), weight)
-    return (drawn / drawn.sum()).astype(np.float32)
+    return np.asarray(drawn / drawn.sum(), np.float32)
 
 
 def random_kernels(sizes: Sequence[int], rng: np.random.Generator) -> Tensor:
@@ -103,7 +103,7 @@ def convolve(images: Tensor, kernels: Tensor) -> Tensor:
     padded = F.pad(images, (edge, edge, edge, edge), mode="reflect")
     height, width = padded.shape[-2:]
     spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernels, s=(height, width))[:, None]
-    blurred = torch.fft.irfft2(spectrum, s=(height, width))
+    blurred: Tensor = torch.fft.irfft2(spectrum, s=(height, width))
     # The kernel starts at the corner, so the result lies `2 * edge` further right and down.
     return blurred[..., 2 * edge :, 2 * edge :]
 
@@ -118,8 +118,9 @@ def compress(image: Tensor, quality: int) -> Tensor:
     pixels = (255 * image).round().byte().permute(1, 2, 0).cpu().numpy()
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    rgb = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    return (torch.from_numpy(rgb).permute(2, 0, 1).float() / 255).to(image.device)
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    assert decoded is not None
+    return (torch.from_numpy(decoded).permute(2, 0, 1).float() / 255).to(image.device)
 
 
 def degrade(images: Tensor, kernels: Tensor, noise: Tensor, generator: torch.Generator) -> Tensor:

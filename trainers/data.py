@@ -85,7 +85,8 @@ def cut_square(picture: ByteImage, square: Box, side: int) -> ByteImage:
     right, bottom = max(0, x0 + length - width), max(0, y0 + length - height)
     inside = picture[max(0, y0) : y0 + length, max(0, x0) : x0 + length]
     if left or top or right or bottom:
-        inside = cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_REFLECT)
+        edges = (top, bottom, left, right)
+        inside = np.asarray(cv2.copyMakeBorder(inside, *edges, cv2.BORDER_REFLECT), np.uint8)
     how = cv2.INTER_AREA if length >= side else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(inside, (side, side), interpolation=how), np.uint8)
 
@@ -120,6 +121,13 @@ def _encode(image: ByteImage) -> NDArray[np.uint8]:
     return np.asarray(data, np.uint8)
 
 
+def _decode(jpeg: NDArray[np.uint8]) -> ByteImage:
+    image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB)
+    if image is None:
+        raise InputError("a face in the pack is damaged; make the pack again with 'prepare'")
+    return np.asarray(image, np.uint8)
+
+
 def load_pack(path: Path, split: str) -> Tensor:
     """Load one split of a pack as (N, 3, side, side) uint8 RGB.
 
@@ -133,7 +141,7 @@ def load_pack(path: Path, split: str) -> Tensor:
         raise InputError(f"{path} is not a pack of faces; make one with 'prepare'") from error
     ends = np.cumsum(lengths)
     images = [
-        cv2.cvtColor(cv2.imdecode(jpeg[end - length : end], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        _decode(jpeg[end - length : end])
         for end, length, side in zip(ends, lengths, splits, strict=True)
         if side == split
     ]

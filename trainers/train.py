@@ -244,7 +244,7 @@ def validate(network: nn.Module, blurred: Tensor, sharp: Tensor) -> float:
     """Mean PSNR in dB over pairs in [-1, 1], a few at a time."""
     values = [
         psnr((network(b) + 1) / 2, (s + 1) / 2)
-        for b, s in zip(blurred.split(8), sharp.split(8), strict=True)
+        for b, s in zip(torch.split(blurred, 8), torch.split(sharp, 8), strict=True)
     ]
     return float(torch.cat(values).mean())
 

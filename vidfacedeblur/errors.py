@@ -26,7 +26,7 @@ class VidFaceDeblurError(Exception):
     """Root of the tree."""
 
 
-class OptionError(VidFaceDeblurError, ValueError):
+class OptionError(VidFaceDeblurError):
     """An option's value is wrong, or contradicts another option."""
 
 
