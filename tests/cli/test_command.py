@@ -123,6 +123,8 @@ MISTAKES = [
     (["clip.mp4", "-o", "o.mp4", "--crop-size", "77"], 2, "--crop-size"),
     (["clip.mp4", "-o", "o.mp4", "--timings", "t.txt"], 2, "--timings"),
     (["clip.mp4", "-o", "o.mp4", "--encoder", "libx999"], 2, "libx999"),
+    (["clip.mp4", "-o", "o.mp4", "--report", "nowhere/r.json"], 5, "nowhere"),
+    (["clip.mp4", "-o", "o.mp4", "--timings", "nowhere/t.csv"], 5, "nowhere"),
     (["clip.mp4", "-o", "o.mp4", "--overwrite", "--skip-existing"], 2, "--skip-existing"),
     (["clip.mp4", "-o", "text.mp4/o.mp4"], 5, "o.mp4"),
     (["clip.mp4"], 2, "-o OUT"),

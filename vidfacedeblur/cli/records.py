@@ -33,7 +33,10 @@ class TimingsFile:
     def __enter__(self) -> Self:
         if self._path is not None:
             try:
-                self._file = self._part.open("w", newline="", encoding="utf-8")
+                # A file name may hold bytes that are no text; they are written as they are.
+                self._file = self._part.open(
+                    "w", newline="", encoding="utf-8", errors="surrogateescape"
+                )
             except OSError as error:
                 raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
             if self._path.suffix == ".csv":
@@ -94,6 +97,8 @@ class Report:
     """A JSON summary of the whole run, and of each input."""
 
     def __init__(self, path: Path | None, options: dict[str, Any]) -> None:
+        if path is not None and not path.absolute().parent.is_dir():
+            raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
         self._path = path
         self._options = options
         self._failures: list[dict[str, str]] = []
