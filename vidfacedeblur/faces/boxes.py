@@ -90,7 +90,8 @@ def moved(boxes: Boxes, regression: NDArray[np.float32], *, extra: int) -> Boxes
     `extra` is 1 where the networks' training counted the last pixel as part of the width.
     """
     size = boxes[:, 2:] - boxes[:, :2] + np.float32(extra)
-    return boxes + regression * np.concatenate([size, size], axis=1)
+    result: Boxes = boxes + regression * np.concatenate([size, size], axis=1)
+    return result
 
 
 def windows(boxes: Boxes, width: int, height: int) -> NDArray[np.int64]:
