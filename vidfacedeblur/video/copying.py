@@ -47,6 +47,10 @@ class Copies:
         for packet in packets:
             stream = self._streams.get(packet.stream_index)
             if stream is not None:
+                if stream.type == "audio" and packet.pts is not None:
+                    # Sound is never reordered, but damaged files say so; QuickTime believes the
+                    # decoding times.
+                    packet.dts = packet.pts
                 self._keep_rising(packet)
                 packet.stream = stream
                 self._target.mux(packet)

@@ -45,6 +45,9 @@ _SETTINGS: dict[str, dict[str, str]] = {
 }
 """Visually lossless, at a speed that keeps up with the deblurring."""
 
+_NO_ASPECT = frozenset({"vp9", "av1"})
+"""Codecs whose streams do not tell the shape of their pixels."""
+
 FRAME_COUNTERS = frozenset({"mpeg1video", "mpeg2video", "mpeg4", "h263", "h263p", "libxvid"})
 """Encoders that know no other times than multiples of a frame's duration."""
 
@@ -81,9 +84,10 @@ def recipe_for(source: VideoSource, container: Container, options: VideoOptions)
         OptionError: The encoder that was asked for does not exist.
     """
     pix_fmt = source.info.pix_fmt
-    encoder = options.encoder or _encoder_for(source.info.codec_name, pix_fmt, container)
+    codec, notes = _codec_for(source, container)
+    encoder = options.encoder or _encoder_for(codec, pix_fmt)
     target, losses = _nearest(pix_fmt, _formats(encoder), encoder)
-    settings, notes = _settings(encoder, options)
+    settings, unused = _settings(encoder, options)
     if encoder == "prores_ks" and "444" not in target:
         settings["profile"] = _PRORES_PROFILES.get(source.profile or "", "auto")
     if encoder == "libvpx-vp9" and has_alpha(target):
@@ -98,7 +102,7 @@ def recipe_for(source: VideoSource, container: Container, options: VideoOptions)
         settings=settings,
         quantizer=_FINEST if encoder == "mjpeg" else None,
         losses=tuple(losses),
-        notes=tuple(notes),
+        notes=(*(() if options.encoder else notes), *unused),
     )
 
 
@@ -117,9 +121,20 @@ def quiet(encoder: str) -> Iterator[None]:
         del os.environ[name]
 
 
-def _encoder_for(codec: str, pix_fmt: str, container: Container) -> str:
-    follower = _FOLLOWERS.get(codec, codec)
-    name = _ENCODERS[follower if follower in container.codecs else container.codecs[0]]
+def _codec_for(source: VideoSource, container: Container) -> tuple[str, list[str]]:
+    """The codec to write, and why it is not the source's where that is not plain."""
+    codec = _FOLLOWERS.get(source.info.codec_name, source.info.codec_name)
+    if codec not in container.codecs:
+        return container.codecs[0], []
+    loses_aspect = codec in _NO_ASPECT and container.muxer == "matroska"
+    if not loses_aspect or source.aspect in (None, 1) or has_alpha(source.info.pix_fmt):
+        return codec, []
+    # Nor can PyAV make Matroska hold it.
+    return "h264", [f"written as H.264, as {codec} cannot hold the pixel aspect {source.aspect}"]
+
+
+def _encoder_for(codec: str, pix_fmt: str) -> str:
+    name = _ENCODERS[codec]
     layout = layouts().get(pix_fmt)
     if name == "libx264" and layout is not None and layout.model == "rgb" and layout.bits == 8:
         return "libx264rgb"

@@ -205,8 +205,8 @@ class VideoSink:
         context.width, context.height = self._source.info.width, self._source.info.height
         context.pix_fmt = recipe.pix_fmt
         context.time_base = video.time_base = self._clock.encoder_base
-        if self._aspect:
-            context.sample_aspect_ratio = self._aspect
+        if self._source.aspect:
+            context.sample_aspect_ratio = self._source.aspect
         context.color_range = first.color_range
         context.colorspace = first.colorspace
         context.color_primaries = first.color_primaries
@@ -223,10 +223,6 @@ class VideoSink:
             context.field_order = self._source.reader.stream.codec_context.field_order
         if recipe.encoder == "gif":
             self._palettizer = Palettizer(first, self._source.info.pix_fmt)
-
-    @property
-    def _aspect(self) -> Fraction | None:
-        return self._source.reader.stream.sample_aspect_ratio
 
     # --- per frame
 
@@ -260,7 +256,7 @@ class VideoSink:
             width=info.width,
             height=info.height,
             kinds=self._copies.kinds,
-            sample_aspect_ratio=self._aspect,
+            sample_aspect_ratio=self._source.aspect,
             tags=dict(self._output.metadata),
             comment=self._comment,
         )

@@ -55,6 +55,11 @@ class VideoSource:
         return self._info
 
     @property
+    def aspect(self) -> Fraction | None:
+        """Width of a pixel by its height; None if it is not known."""
+        return self.reader.stream.sample_aspect_ratio
+
+    @property
     def profile(self) -> str | None:
         """The codec's profile, as FFmpeg names it."""
         return self.reader.stream.codec_context.profile
