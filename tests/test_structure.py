@@ -22,6 +22,7 @@ FLOORS = {
     "engines": 4,
     "faces": 5,
     "deblur": 5,
+    "work": 5,
     "pipeline": 6,
     "trainers": 6,
     "plan": 7,

@@ -12,10 +12,10 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import av
 import numpy as np
@@ -29,49 +29,23 @@ from vidfacedeblur.faces import MtcnnDetector, Tracker, cut, paste_all, sharpnes
 from vidfacedeblur.models.registry import entry
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.stages import grouped, prefetch
-from vidfacedeblur.timing import StageClock, share, summarize
+from vidfacedeblur.timing import share, summarize
 from vidfacedeblur.types import (
     Box,
     ByteImage,
-    Canvas,
     Face,
-    FaceCrop,
-    Frame,
     FrameResult,
     FrameTiming,
     RunSummary,
 )
-from vidfacedeblur.video import Source, SourceInfo, open_canvas, open_sink, open_source
+from vidfacedeblur.video import SourceInfo, open_sink, open_source
+from vidfacedeblur.work import Colour, Work, as_face, decoded, given_back, work_on
 
 _log = logging.getLogger(__name__)
 _AHEAD = 4
 """Frames that one stage may be ahead of the next."""
 _GPU_GROUP = 8
 """Frames whose faces go to a GPU together; a CPU gains nothing from it."""
-
-Colour = Literal["rgb", "bgr"]
-
-
-@dataclass
-class _Work:
-    """One frame and what the stages found out about it."""
-
-    frame: Frame
-    canvas: Canvas
-    clock: StageClock = field(default_factory=StageClock)
-    faces: list[Face] = field(default_factory=list)
-    crops: list[FaceCrop] = field(default_factory=list)
-
-    def result(self, image: Any = None) -> FrameResult:
-        frame = self.frame
-        return FrameResult(
-            frame.index,
-            frame.pts,
-            frame.time_base,
-            tuple(self.faces),
-            self.clock.timing(),
-            image,
-        )
 
 
 class FaceDeblurPipeline:
@@ -189,9 +163,9 @@ class FaceDeblurPipeline:
                 open_sink(Path(target), opened, self.video, comment=self.provenance)
             )
             # Closed in reverse: each thread has ended before what it uses is closed.
-            decoded = prefetch(_decoded(opened), ahead=_AHEAD, name="decode")
-            stack.enter_context(closing(decoded))
-            edited = prefetch(self._edited(decoded), ahead=_AHEAD, name="faces")
+            frames = prefetch(decoded(opened), ahead=_AHEAD, name="decode")
+            stack.enter_context(closing(frames))
+            edited = prefetch(self._edited(frames), ahead=_AHEAD, name="faces")
             stack.enter_context(closing(edited))
             for work in edited:
                 with work.clock.measure("encode"):
@@ -238,10 +212,10 @@ class FaceDeblurPipeline:
         """
         tracker = Tracker()
         for index, picture in enumerate(frames):
-            work = _work_on(index, picture, colour)
+            work = work_on(index, picture, colour)
             self._find(work, tracker)
             self._deblur([work])
-            yield work.result(_given_back(work, picture, colour))
+            yield work.result(given_back(work, picture, colour))
 
     def process_image(
         self,
@@ -260,13 +234,13 @@ class FaceDeblurPipeline:
         Raises:
             OptionError: The picture is of another shape or type, or a box has no area.
         """
-        work = _work_on(0, image, colour)
+        work = work_on(0, image, colour)
         if faces is None:
             self._find(work, Tracker())
         else:
-            work.faces = [_as_face(face) for face in faces]
+            work.faces = [as_face(face) for face in faces]
         self._deblur([work])
-        return work.result(_given_back(work, image, colour))
+        return work.result(given_back(work, image, colour))
 
     def deblur_faces(self, crops: ByteImage) -> ByteImage:
         """Deblur face crops: (N, S, S, 3) uint8 RGB in, the same out, for any S from 32 up.
@@ -286,12 +260,12 @@ class FaceDeblurPipeline:
         mixed = crops + self.faces.strength * (255 * restored - crops)
         return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
-    def _edited(self, works: Iterable[_Work]) -> Generator[_Work, None, None]:
+    def _edited(self, works: Iterable[Work]) -> Generator[Work, None, None]:
         """Detect, deblur and paste, in groups of frames where that helps the device."""
         tracker = Tracker()
         on_gpu = self.deblurrer.network.device != "cpu"
 
-        def found() -> Iterator[_Work]:
+        def found() -> Iterator[Work]:
             for work in works:
                 self._find(work, tracker)
                 yield work
@@ -300,7 +274,7 @@ class FaceDeblurPipeline:
             self._deblur(group)
             yield from group
 
-    def _find(self, work: _Work, tracker: Tracker) -> None:
+    def _find(self, work: Work, tracker: Tracker) -> None:
         """Fill in the faces of a frame."""
         if self.faces.faces == "none":
             return
@@ -313,7 +287,7 @@ class FaceDeblurPipeline:
             )
             work.faces = tracker.update(work.frame.index, found)
 
-    def _deblur(self, works: Sequence[_Work]) -> None:
+    def _deblur(self, works: Sequence[Work]) -> None:
         """Cut, deblur and paste the faces of some frames, all crops of a size as one batch."""
         begin = time.perf_counter()
         for work in works:
@@ -338,46 +312,3 @@ class FaceDeblurPipeline:
                     for crop, image in zip(work.crops, images, strict=True)
                 ]
                 work.crops = []
-
-
-def _decoded(source: Source) -> Generator[_Work, None, None]:
-    """Frames of a source with their clocks, the time of decoding each on it."""
-    frames = iter(source)
-    while True:
-        begin = time.perf_counter()
-        frame = next(frames, None)
-        if frame is None:
-            return
-        work = _Work(frame, open_canvas(frame))
-        work.clock.add("decode", 1e3 * (time.perf_counter() - begin))
-        yield work
-
-
-def _work_on(index: int, picture: ByteImage | av.VideoFrame, colour: Colour) -> _Work:
-    if colour not in ("rgb", "bgr"):
-        raise OptionError(f"colour must be 'rgb' or 'bgr', got {colour!r}")
-    if isinstance(picture, av.VideoFrame):
-        frame = Frame(index, picture, picture.pts)
-        frame.time_base = picture.time_base or frame.time_base
-        return _Work(frame, open_canvas(frame))
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise OptionError(f"a frame must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
-    rgb = picture if colour == "rgb" else picture[..., ::-1]
-    frame = Frame(index, rgb.copy(order="C"))
-    return _Work(frame, open_canvas(frame))
-
-
-def _given_back(work: _Work, picture: ByteImage | av.VideoFrame, colour: Colour) -> Any:
-    """The edited frame, in the form in which the caller gave it."""
-    edited = work.frame.picture
-    if isinstance(picture, av.VideoFrame) or colour == "rgb":
-        return edited
-    assert isinstance(edited, np.ndarray)
-    return np.ascontiguousarray(edited[..., ::-1])
-
-
-def _as_face(face: Face | Box | tuple[float, float, float, float]) -> Face:
-    found = face if isinstance(face, Face) else Face(Box(*map(float, face)))
-    if not (found.box.width > 0 and found.box.height > 0):
-        raise OptionError(f"a face's box must be (x0, y0, x1, y1) with area, got {found.box}")
-    return found

@@ -14,8 +14,9 @@ from skimage import data
 from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.models.registry import MODELS
 from vidfacedeblur.trainers.data import PACK_SIDE, PackedFace, load_pack, write_pack
+from vidfacedeblur.trainers.pairs import PairMaker
 from vidfacedeblur.trainers.recipe import Phase, Recipe, load_recipe, parse_recipe, shipped_for
-from vidfacedeblur.trainers.train import PairMaker, TrainOptions, rate, train
+from vidfacedeblur.trainers.train import TrainOptions, rate, train
 
 TINY = Recipe(
     "deblurgan",

@@ -1,0 +1,94 @@
+"""One frame on its way through the pipeline, and the ways into and out of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import av
+import numpy as np
+
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.timing import StageClock
+from vidfacedeblur.types import Box, ByteImage, Canvas, Face, FaceCrop, Frame, FrameResult
+from vidfacedeblur.video import Source, open_canvas
+
+Colour = Literal["rgb", "bgr"]
+
+
+@dataclass
+class Work:
+    """One frame and what the stages found out about it."""
+
+    frame: Frame
+    canvas: Canvas
+    clock: StageClock = field(default_factory=StageClock)
+    faces: list[Face] = field(default_factory=list)
+    crops: list[FaceCrop] = field(default_factory=list)
+
+    def result(self, image: Any = None) -> FrameResult:
+        """What is known of the frame now."""
+        frame = self.frame
+        return FrameResult(
+            frame.index,
+            frame.pts,
+            frame.time_base,
+            tuple(self.faces),
+            self.clock.timing(),
+            image,
+        )
+
+
+def decoded(source: Source) -> Generator[Work, None, None]:
+    """Frames of a source with their clocks, the time of decoding each on it."""
+    frames = iter(source)
+    while True:
+        begin = time.perf_counter()
+        frame = next(frames, None)
+        if frame is None:
+            return
+        work = Work(frame, open_canvas(frame))
+        work.clock.add("decode", 1e3 * (time.perf_counter() - begin))
+        yield work
+
+
+def work_on(index: int, picture: ByteImage | av.VideoFrame, colour: Colour) -> Work:
+    """Take in a caller's frame: an array is copied, an `av.VideoFrame` is worked on in place.
+
+    Raises:
+        OptionError: It is of another shape or type.
+    """
+    if colour not in ("rgb", "bgr"):
+        raise OptionError(f"colour must be 'rgb' or 'bgr', got {colour!r}")
+    if isinstance(picture, av.VideoFrame):
+        frame = Frame(index, picture, picture.pts)
+        frame.time_base = picture.time_base or frame.time_base
+        return Work(frame, open_canvas(frame))
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise OptionError(f"a frame must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
+    rgb = picture if colour == "rgb" else picture[..., ::-1]
+    frame = Frame(index, rgb.copy(order="C"))
+    return Work(frame, open_canvas(frame))
+
+
+def given_back(work: Work, picture: ByteImage | av.VideoFrame, colour: Colour) -> Any:
+    """The edited frame, in the form in which the caller gave it."""
+    edited = work.frame.picture
+    if isinstance(picture, av.VideoFrame) or colour == "rgb":
+        return edited
+    assert isinstance(edited, np.ndarray)
+    return np.ascontiguousarray(edited[..., ::-1])
+
+
+def as_face(face: Face | Box | tuple[float, float, float, float]) -> Face:
+    """Take in a caller's face or box.
+
+    Raises:
+        OptionError: The box has no area.
+    """
+    found = face if isinstance(face, Face) else Face(Box(*map(float, face)))
+    if not (found.box.width > 0 and found.box.height > 0):
+        raise OptionError(f"a face's box must be (x0, y0, x1, y1) with area, got {found.box}")
+    return found
