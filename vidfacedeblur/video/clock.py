@@ -19,12 +19,11 @@ class Clock:
     """
 
     def __init__(self, time_base: Fraction, rate: Fraction, *, fixed: bool, repeats: bool) -> None:
+        self.time_base = time_base
         self.encoder_base = 1 / rate if fixed else time_base
-        self.step = max(1, round(1 / (rate * time_base)))
-        """Source ticks from one frame to the next, on average."""
         self.fixed = fixed
         """Whether the encoder only counts frames."""
-        self._time_base = time_base
+        self._step = max(1, round(1 / (rate * time_base)))
         self._repeats = repeats
         self._moved = 0
         self._count = 0
@@ -57,7 +56,7 @@ class Clock:
         if packet.dts is not None:
             packet.dts = self._decoding_time(packet.dts)
         packet.pts, packet.duration = self._times.get(packet.pts, (packet.pts, 0))
-        packet.time_base = self._time_base
+        packet.time_base = self.time_base
 
     def losses(self) -> list[str]:
         """What could not be kept, in one line each."""
@@ -69,4 +68,4 @@ class Clock:
         if dts in self._times:
             return self._times[dts][0]
         # Before the first frame: encoders that reorder start decoding ahead of it.
-        return self._first + dts * self.step if self.fixed else dts
+        return self._first + dts * self._step if self.fixed else dts

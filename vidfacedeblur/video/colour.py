@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 BT709, FCC, BT601, SMPTE240M, BT2020 = 1, 4, 5, 7, 9
 """Matrix coefficients as ITU-T H.273, and with it FFmpeg, numbers them."""
 
+RGB_MATRIX = 0
+"""The same for pictures that are RGB already."""
+
 FULL_RANGE = 2
 """FFmpeg's number of the range that uses every code value."""
 

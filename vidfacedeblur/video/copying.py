@@ -10,11 +10,13 @@ from typing import Any, cast
 import av
 from av.container import InputContainer, OutputContainer
 from av.format import Flags
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from vidfacedeblur.video.formats import Container
 from vidfacedeblur.video.tags import QUICKTIME, kept_tags
 from vidfacedeblur.video.timeline import Cut
+
+_COVER_HOLDERS = frozenset({"mp4", "matroska"})
 
 
 class Copies:
@@ -117,6 +119,13 @@ def describe(stream: Stream) -> str:
 def _can_hold(container: Container, stream: Stream) -> bool:
     """Try it: muxers say no in different ways, some only when they write the header."""
     if container.copies is not None and stream.name not in container.copies:
+        return False
+    # These are taken by others as well, and never written, or as garbage.
+    if stream.type == "data" and container.muxer not in QUICKTIME and container.copies is None:
+        return False
+    if stream.type == "attachment" and container.muxer != "matroska":
+        return False
+    if stream.disposition & Disposition.attached_pic and container.muxer not in _COVER_HOLDERS:
         return False
     try:
         with av.open(io.BytesIO(), "w", format=container.muxer) as trial:

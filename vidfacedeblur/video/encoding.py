@@ -42,8 +42,12 @@ _SETTINGS: dict[str, dict[str, str]] = {
     "libsvtav1": {"crf": "24", "preset": "9"},
     "prores_ks": {"vendor": "apl0"},
     "ffv1": {"level": "3", "slicecrc": "1"},
+    "mjpeg": {"strict": "unofficial"},  # or it takes full range only
 }
 """Visually lossless, at a speed that keeps up with the deblurring."""
+
+# Announced, but refused when the encoder is opened.
+_REFUSED = {("libvpx-vp9", name) for name in ("yuva422p", "yuva444p", "gbrap")}
 
 _NO_ASPECT = frozenset({"vp9", "av1"})
 """Codecs whose streams do not tell the shape of their pixels."""
@@ -123,14 +127,19 @@ def quiet(encoder: str) -> Iterator[None]:
 
 def _codec_for(source: VideoSource, container: Container) -> tuple[str, list[str]]:
     """The codec to write, and why it is not the source's where that is not plain."""
-    codec = _FOLLOWERS.get(source.info.codec_name, source.info.codec_name)
+    info = source.info
+    codec = _FOLLOWERS.get(info.codec_name, info.codec_name)
     if codec not in container.codecs:
-        return container.codecs[0], []
-    loses_aspect = codec in _NO_ASPECT and container.muxer == "matroska"
-    if not loses_aspect or source.aspect in (None, 1) or has_alpha(source.info.pix_fmt):
-        return codec, []
-    # Nor can PyAV make Matroska hold it.
-    return "h264", [f"written as H.264, as {codec} cannot hold the pixel aspect {source.aspect}"]
+        codec = container.codecs[0]
+    plain = not has_alpha(info.pix_fmt)
+    if codec == "vp9" and plain and layouts()[info.pix_fmt].bits > 8:
+        # The libvpx that comes with PyAV is built for 8 bits.
+        return "av1", ["written as AV1, which can hold the bit depth here"]
+    shapeless = codec in _NO_ASPECT and container.muxer == "matroska"
+    if shapeless and plain and source.aspect not in (None, 1):
+        # Nor can PyAV make Matroska hold it.
+        return "h264", [f"written as H.264, which can hold the pixel aspect {source.aspect}"]
+    return codec, []
 
 
 def _encoder_for(codec: str, pix_fmt: str) -> str:
@@ -151,7 +160,8 @@ def _formats(encoder: str) -> list[str]:
         )
     if codec.type != "video":
         raise OptionError(f"--encoder {encoder} does not encode video")
-    return [video_format.name for video_format in codec.video_formats or []]
+    names = [video_format.name for video_format in codec.video_formats or []]
+    return [name for name in names if (encoder, name) not in _REFUSED]
 
 
 def _nearest(pix_fmt: str, formats: list[str], encoder: str) -> tuple[str, list[str]]:

@@ -17,6 +17,7 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import LossError, OptionError, OutputError
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video.clock import Clock
+from vidfacedeblur.video.colour import RGB_MATRIX
 from vidfacedeblur.video.copying import (
     Copies,
     allows_repeats,
@@ -29,6 +30,7 @@ from vidfacedeblur.video.encoding import FRAME_COUNTERS, INTERLACING, quiet, rec
 from vidfacedeblur.video.formats import CONTAINERS, Container
 from vidfacedeblur.video.frames import reformatter
 from vidfacedeblur.video.hdr import has_dynamic_hdr
+from vidfacedeblur.video.layout import layouts
 from vidfacedeblur.video.orientation import display_matrix
 from vidfacedeblur.video.palette import Palettizer
 from vidfacedeblur.video.source import VideoSource
@@ -91,14 +93,16 @@ class VideoSink:
     def write(self, frame: Frame) -> None:
         if not isinstance(frame.picture, av.VideoFrame) or frame.pts is None:
             raise OutputError(f"{self._target}: a frame needs a decoded picture and a time")
-        pts = self._frames * self._clock.step if self._constant_rate else frame.pts
+        pts, duration = (
+            (self._frames, 1) if self._constant_rate else (frame.pts, frame.duration or 0)
+        )
         with output_errors(self._target):
             self._copies.copy(frame.passengers)
             picture = self._converted(frame.picture)
             # As decoded it is still marked as a key frame or not, which encoders would obey.
             picture.pict_type = 0
-            picture.pts = self._clock.enter(pts, frame.duration or 0)
-            picture.duration = 1 if self._clock.fixed else frame.duration or 0
+            picture.pts = self._clock.enter(pts, duration)
+            picture.duration = 1 if self._clock.fixed else duration
             picture.time_base = self._clock.encoder_base
             self._encode(picture)
         self._times = (self._times[0] if self._frames else pts, pts)
@@ -159,8 +163,8 @@ class VideoSink:
         self._output.metadata.update(file_tags(original, container, self._comment))
         copy_chapters(self._output, original, source.cut)
         self._add_streams(container)
-        with quiet(self._recipe.encoder):
-            self._output.start_encoding()
+        self._open_encoder()
+        self._output.start_encoding()
 
     def _add_streams(self, container: Container) -> None:
         reader = self._source.reader
@@ -185,7 +189,7 @@ class VideoSink:
             ) from error
         self._video = video
         self._clock = Clock(
-            source.reader.time_base,
+            1 / rate if self._constant_rate else source.reader.time_base,
             rate,
             fixed=recipe.encoder in FRAME_COUNTERS,
             repeats=allows_repeats(self._output),
@@ -208,7 +212,7 @@ class VideoSink:
         if self._source.aspect:
             context.sample_aspect_ratio = self._source.aspect
         context.color_range = first.color_range
-        context.colorspace = first.colorspace
+        context.colorspace = RGB_MATRIX if self._is_rgb else first.colorspace
         context.color_primaries = first.color_primaries
         context.color_trc = first.color_trc
         context.flags |= Flags.frame_duration
@@ -223,6 +227,23 @@ class VideoSink:
             context.field_order = self._source.reader.stream.codec_context.field_order
         if recipe.encoder == "gif":
             self._palettizer = Palettizer(first, self._source.info.pix_fmt)
+
+    @property
+    def _is_rgb(self) -> bool:
+        layout = layouts().get(self._recipe.pix_fmt)
+        return layout is not None and layout.model == "rgb"
+
+    def _open_encoder(self) -> None:
+        recipe = self._recipe
+        try:
+            with quiet(recipe.encoder):
+                self._video.codec_context.open()
+        except av.error.FFmpegError as error:
+            settings = " ".join(f"{key}={value}" for key, value in recipe.settings.items())
+            raise OptionError(
+                f"encoder {recipe.encoder} cannot be used here for {recipe.pix_fmt} with"
+                f" {settings or 'its defaults'}: {error.strerror}; choose another --encoder"
+            ) from error
 
     # --- per frame
 
@@ -252,7 +273,7 @@ class VideoSink:
         return Expected(
             name=self._target,
             frames=self._frames,
-            span=(last - first) * self._source.reader.time_base,
+            span=(last - first) * self._clock.time_base,
             width=info.width,
             height=info.height,
             kinds=self._copies.kinds,

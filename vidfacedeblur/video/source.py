@@ -11,7 +11,7 @@ from typing import Any, Self
 import av
 
 from vidfacedeblur.config import VideoOptions
-from vidfacedeblur.errors import DamagedInputError, LossError
+from vidfacedeblur.errors import DamagedInputError, LossError, OptionError
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video.ending import missing_seconds
 from vidfacedeblur.video.frames import nearest_format, reformatter, side_data
@@ -236,6 +236,10 @@ class VideoSource:
             self._lose_once(f"{self._timeline.moved} frames had times that ran backwards; moved")
         if not self._ended:
             return
+        if self._frames == 0:
+            raise OptionError(
+                f"--start {self._options.start:g} is after the last frame of {self.path}"
+            )
         reader = self.reader
         ends = missing_seconds(reader.container, reader.stream, self._last_end, reader.packets_end)
         if ends is None:

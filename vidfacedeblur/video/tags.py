@@ -73,4 +73,4 @@ def _takes_any_tag(source: InputContainer, container: Container) -> bool:
     # QuickTime has two kinds of tags. Of those that can have any name, and of covers, FFmpeg writes
     # the one or the other.
     has_cover = any(s.disposition & Disposition.attached_pic for s in source.streams)
-    return container.muxer not in QUICKTIME or not has_cover
+    return container.muxer not in QUICKTIME or not (has_cover and container.muxer == "mp4")
