@@ -91,6 +91,14 @@ def test_pictures_smaller_than_the_crop(shape: tuple[int, int]) -> None:
     assert crop.image.max() <= picture.max()
 
 
+def test_with_too_little_to_reflect_the_edge_is_repeated() -> None:
+    picture = noise(3, 200)
+    crop = cut(FakeCanvas(picture), Face(Box(80, 0, 120, 3)))
+    below = crop.image[3 - crop.region.y0 :]
+    assert len(below) > 20
+    assert (below == picture[2, crop.region.x0 : crop.region.x1]).all()
+
+
 @pytest.mark.parametrize(
     "box",
     [
