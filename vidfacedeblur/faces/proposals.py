@@ -27,7 +27,8 @@ _FACTOR = 0.709
 """Each level of the pyramid has half the pixels of the one before."""
 _OVERLAP = 0.5
 _REACH = 2
-"""Cells between windows that can overlap by more than `_OVERLAP`; holds for scales up to 1."""
+"""Cells between windows that can overlap by more than `_OVERLAP`. At every scale of every smallest
+face from 12 to 400 pixels the overlap is at most 0.53 two cells apart, and 0.34 three apart."""
 _NEAR = [
     (dy, dx) for dy in range(_REACH + 1) for dx in range(-_REACH, _REACH + 1) if (dy, dx) > (0, 0)
 ]
