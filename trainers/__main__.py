@@ -18,6 +18,7 @@ from tqdm import tqdm
 from vidfacedeblur.deblur import Deblurrer
 from vidfacedeblur.engines import choose, deblur_spec, open_network
 from vidfacedeblur.errors import InputError, OptionError, VidFaceDeblurError
+from vidfacedeblur.faces import MARGIN
 from vidfacedeblur.models.bundle import bundled
 from vidfacedeblur.models.registry import MODELS, entry, make_config
 from vidfacedeblur.models.weights import LoadedModel, load_model, save_model
@@ -36,7 +37,6 @@ from vidfacedeblur.trainers.train import TrainOptions, train
 
 T = TypeVar("T")
 
-_CROP_MARGIN = 0.2
 _PICTURE_ROWS = 6
 
 
@@ -206,7 +206,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _list_set(args: argparse.Namespace) -> None:
     rows = [row for row in read_manifest(args.data) if row.split == "test"]
-    items = evaluation.list_set(_progress(rows, len(rows)), square_finder(_CROP_MARGIN))
+    items = evaluation.list_set(_progress(rows, len(rows)), square_finder(MARGIN))
     evaluation.write_set(args.out, items)
     _say(f"{args.out}: {len(items)} faces of {len(rows)} pictures")
 
