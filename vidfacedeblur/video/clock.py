@@ -7,6 +7,9 @@ from typing import Any
 
 import av
 
+_WINDOW = 4096
+"""Frames whose times are remembered; no encoder holds back nearly as many."""
+
 
 class Clock:
     """Gives the encoder strictly rising times, and its packets the source's times again.
@@ -27,7 +30,7 @@ class Clock:
         self._repeats = repeats
         self._moved = 0
         self._count = 0
-        self._first = 0
+        self._first = 0  # as given to the container
         self._last: int | None = None  # as given to the encoder
         self._last_kept: int | None = None  # as given to the container
         self._times: dict[int, tuple[int, int]] = {}  # encoder's time: time kept, duration
@@ -45,6 +48,8 @@ class Clock:
         if self._count == 0:
             self._first = kept
         self._times[inner] = (kept, max(0, pts + duration - kept))
+        if len(self._times) > _WINDOW:
+            del self._times[next(iter(self._times))]
         self._count += 1
         self._last, self._last_kept = inner, kept
         return inner
@@ -57,6 +62,11 @@ class Clock:
             packet.dts = self._decoding_time(packet.dts)
         packet.pts, packet.duration = self._times.get(packet.pts, (packet.pts, 0))
         packet.time_base = self.time_base
+
+    @property
+    def span(self) -> Fraction:
+        """Seconds from the first frame to the last, as given to the container."""
+        return ((self._last_kept or 0) - self._first) * self.time_base
 
     def losses(self) -> list[str]:
         """What could not be kept, in one line each."""

@@ -135,11 +135,14 @@ class Reader:
                 yield packet
 
     def _decode_packet(self, packet: av.Packet[Any] | None) -> Iterator[Decoded]:
+        bad = packet is not None and packet.is_corrupt
         try:
             pictures = self.decoder.decode(packet)
         except av.error.FFmpegError:
-            self.bad_packets += 1
-            return
+            pictures, bad = [], True
+        # What the demuxer says of a packet has to be counted too: with several threads, decoders
+        # sometimes forget to mark the picture.
+        self.bad_packets += bad
         for picture in pictures:
             check_size(picture.width, picture.height, self.path, max_pixels=self._max_pixels)
             yield Decoded(picture, self.take_passengers())

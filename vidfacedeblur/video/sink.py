@@ -68,7 +68,6 @@ class VideoSink:
         self._suffix = suffix
         self._comment = comment
         self._frames = 0
-        self._times = (0, 0)  # of the first and the last frame
         self._finished = False
         self._draft = Draft(target, source=source.path, overwrite=options.overwrite)
         try:
@@ -93,9 +92,9 @@ class VideoSink:
     def write(self, frame: Frame) -> None:
         if not isinstance(frame.picture, av.VideoFrame) or frame.pts is None:
             raise OutputError(f"{self._target}: a frame needs a decoded picture and a time")
-        pts, duration = (
-            (self._frames, 1) if self._constant_rate else (frame.pts, frame.duration or 0)
-        )
+        pts, duration = frame.pts, frame.duration or 0
+        if self._constant_rate:
+            pts, duration = round(frame.pts * frame.time_base / self._clock.time_base), 1
         with output_errors(self._target):
             self._copies.copy(frame.passengers)
             picture = self._converted(frame.picture)
@@ -105,7 +104,6 @@ class VideoSink:
             picture.duration = 1 if self._clock.fixed else duration
             picture.time_base = self._clock.encoder_base
             self._encode(picture)
-        self._times = (self._times[0] if self._frames else pts, pts)
         self._frames += 1
 
     def finish(self) -> Path:
@@ -153,7 +151,7 @@ class VideoSink:
         if has_dynamic_hdr(source.side_data):
             self._lose("HDR data that change from scene to scene cannot be kept")
         if self._constant_rate:
-            self._lose("AVI holds no times of frames; they are written at a constant rate")
+            self._lose("AVI holds no times of frames; they are put on the grid of a constant rate")
         self._container = av.open(
             str(self._draft.path),
             "w",
@@ -269,11 +267,10 @@ class VideoSink:
 
     def _expected(self) -> Expected:
         info = self._source.info
-        first, last = self._times
         return Expected(
             name=self._target,
             frames=self._frames,
-            span=(last - first) * self._clock.time_base,
+            span=self._clock.span,
             width=info.width,
             height=info.height,
             kinds=self._copies.kinds,
