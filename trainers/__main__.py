@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("run_folder", type=Path)
     export.add_argument("--out", type=Path, required=True, help="folder for the two files")
     export.add_argument("--data", type=Path, required=True, help="data folder, to evaluate on")
+    export.add_argument("--trained-on", required=True, help="a sentence on the data, for the card")
+    export.add_argument("--licence", required=True, help="terms of the weights, for the card")
     export.add_argument("--note", default="", help="a sentence for the card")
     export.set_defaults(run=_export)
 
@@ -163,13 +165,13 @@ def _export(args: argparse.Namespace) -> None:
         "model": name,
         "file": target.name,
         "sha256": digest,
-        "licence": "research use only; see LICENSE beside this file",
+        "licence": args.licence,
         "config": dataclasses.asdict(config),
         "recipe": recipe,
-        "data": "LFW deep-funneled and CelebA faces, train split by identity; synthetic blur",
+        "data": args.trained_on,
         "steps": state["progress"]["step"],
         "hours": round(state["progress"]["seconds"] / 3600, 3),
-        "device": state["progress"].get("device", "cpu"),
+        "device": state.get("device", "cpu"),
         "commit": _commit(),
         "note": args.note,
         "evaluation": {

@@ -111,6 +111,7 @@ class Run:
             "average": self.average.state,
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
+            "device": self.options.device,
         }
         temporary = self.checkpoint.with_suffix(".part")
         torch.save(state, temporary)
