@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from vidfacedeblur.errors import InputError
 from vidfacedeblur.types import ByteImage, Canvas, FloatImage, Frame, Region
 from vidfacedeblur.video.colour import FULL_RANGE, Conversion, known_matrix, ycbcr
-from vidfacedeblur.video.frames import reformatter
+from vidfacedeblur.video.frames import reformatter, rows_of
 from vidfacedeblur.video.layout import PixelLayout, Samples, layouts
 from vidfacedeblur.video.orientation import stored, stored_region, swaps_sides, upright
 
@@ -202,11 +202,7 @@ def _rows_columns(region: Region) -> tuple[slice, slice]:
 
 def _samples(picture: av.VideoFrame, layout: PixelLayout, place: Samples) -> Plane:
     """A writable view of one component's samples, (rows, columns)."""
-    plane = picture.planes[place.plane]
-    kind = np.uint8 if layout.bytes == 1 else np.uint16
-    rows = np.frombuffer(cast(bytes, plane), kind).reshape(plane.height, -1)
-    if plane.line_size < 0:  # stored bottom up
-        rows = rows[::-1]
+    rows = rows_of(picture.planes[place.plane], np.uint8 if layout.bytes == 1 else np.uint16)
     wide = layout.wide if layout.model == "yuv" and place is not layout.components[0] else 1
     columns = -(-picture.width // wide)
     return rows[:, place.offset :: place.step][:, :columns]

@@ -7,15 +7,22 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import av
+import numpy as np
 from av.codec.codec import find_best_pix_fmt_of_list
 from av.sidedata.sidedata import Type
+from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
 
 SideData = dict[Type, bytes]
 
-# PyAV 18.1 frees the names that these decoders give to colour profiles, and so does FFmpeg: whoever
-# looks at such a picture's side data crashes later.
-_UNSAFE_SIDE_DATA = frozenset({"png", "apng"})
+PICTURE_CODECS = frozenset({"png", "apng", "mjpeg"})
+"""Codecs whose pictures may carry a colour profile or EXIF data as side data.
+
+Those must not be looked at, and must not reach an encoder. PyAV 18.1 frees the name of a profile,
+and so does FFmpeg: the process crashes. And FFmpeg's JPEG encoder gives up, and the process with
+it, at a profile that is larger than the picture.
+"""
 
 _local = threading.local()
 
@@ -34,12 +41,32 @@ def side_data(picture: av.VideoFrame, codec: str) -> SideData:
         picture: As the decoder gave it.
         codec: FFmpeg's name of its codec.
     """
-    if codec in _UNSAFE_SIDE_DATA:
+    if codec in PICTURE_CODECS:
         return {}
     try:
         return {Type(item.type): bytes(item) for item in cast(Any, picture.side_data)}
     except ValueError:  # of a kind that PyAV does not know, and then it gives none
         return {}
+
+
+def rows_of(plane: VideoPlane, kind: type[np.uint8 | np.uint16]) -> NDArray[Any]:
+    """A plane's samples, (rows, samples with padding), as a view that can be written to."""
+    rows = np.frombuffer(cast(bytes, plane), kind).reshape(plane.height, -1)
+    return rows[::-1] if plane.line_size < 0 else rows  # some are stored bottom up
+
+
+def without_side_data(picture: av.VideoFrame) -> av.VideoFrame:
+    """A copy of a picture, its time and its colour tags, and of nothing else."""
+    copy = av.VideoFrame(picture.width, picture.height, picture.format.name)
+    for old, new in zip(picture.planes, copy.planes, strict=True):
+        width = min(abs(old.line_size), abs(new.line_size))
+        rows_of(new, np.uint8)[:, :width] = rows_of(old, np.uint8)[:, :width]
+    copy.pts, copy.duration = picture.pts, picture.duration
+    if picture.time_base is not None:
+        copy.time_base = picture.time_base
+    copy.colorspace, copy.color_range = picture.colorspace, picture.color_range
+    copy.color_primaries, copy.color_trc = picture.color_primaries, picture.color_trc
+    return copy
 
 
 def has_alpha(pix_fmt: str) -> bool:

@@ -19,7 +19,7 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import DamagedInputError, InputError, LossError, OutputError
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video.draft import Draft, output_errors
-from vidfacedeblur.video.frames import has_alpha, nearest_format, reformatter
+from vidfacedeblur.video.frames import has_alpha, nearest_format, reformatter, without_side_data
 from vidfacedeblur.video.layout import layouts
 from vidfacedeblur.video.opening import check_size, readable_file
 from vidfacedeblur.video.picture_bytes import (
@@ -84,7 +84,9 @@ class PictureSource:
         self.extras = extras_of(data, kind)
         for message in self.extras.dropped:
             lose(message, self.warnings, path, strict=options.strict)
-        self._picture = self._workable(decoded, path, options, alpha=has_transparency(data))
+        self._corrupt = decoded.is_corrupt or self.truncated is not None
+        workable = self._workable(decoded, path, options, alpha=has_transparency(data))
+        self._picture = without_side_data(workable)
         self._info = SourceInfo(
             path=path,
             format_name=kind,
@@ -117,15 +119,14 @@ class PictureSource:
         """Nothing is held open."""
 
     def __iter__(self) -> Iterator[Frame]:
-        corrupt = self._picture.is_corrupt or self.truncated is not None
-        self.corrupt_frames = int(corrupt)
+        self.corrupt_frames = int(self._corrupt)
         yield Frame(
             index=0,
             picture=self._picture,
             pts=0,
             duration=1,
             orientation=self._info.orientation,
-            corrupt=corrupt,
+            corrupt=self._corrupt,
         )
 
     def _judge(self, path: Path, data: bytes, kind: Kind, options: VideoOptions) -> None:

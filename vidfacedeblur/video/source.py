@@ -14,7 +14,13 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import DamagedInputError, LossError, OptionError
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video.ending import missing_seconds
-from vidfacedeblur.video.frames import nearest_format, reformatter, side_data
+from vidfacedeblur.video.frames import (
+    PICTURE_CODECS,
+    nearest_format,
+    reformatter,
+    side_data,
+    without_side_data,
+)
 from vidfacedeblur.video.layout import layouts
 from vidfacedeblur.video.orientation import display_matrix, orientation_of
 from vidfacedeblur.video.protocols import SourceInfo
@@ -192,7 +198,10 @@ class VideoSource:
 
     def _frame(self, decoded: Decoded) -> Frame:
         picture = self._uniform(decoded.picture)
-        self.corrupt_frames += picture.is_corrupt
+        corrupt = picture.is_corrupt
+        self.corrupt_frames += corrupt
+        if self._info.codec_name in PICTURE_CODECS:
+            picture = without_side_data(picture)
         frame = Frame(
             index=self._frames,
             picture=picture,
@@ -200,7 +209,7 @@ class VideoSource:
             time_base=self.reader.time_base,
             duration=picture.duration or self._step,
             orientation=self._info.orientation,
-            corrupt=picture.is_corrupt,
+            corrupt=corrupt,
             passengers=tuple(decoded.passengers),
         )
         self._frames += 1
