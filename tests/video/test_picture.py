@@ -113,18 +113,23 @@ def test_a_profile_of_many_segments(run: Go, tmp_path: Path) -> None:
         assert image.info["icc_profile"] == profile
 
 
-def test_a_video_of_pictures_with_profiles(run: Go, tmp_path: Path) -> None:
-    # FFmpeg's JPEG encoder ends the process at a profile that is larger than the picture.
-    profile = PROFILE + np.random.default_rng(0).bytes(150_000)
-    picture = write(tmp_path / "a.jpg", icc_profile=profile, exif=exif(6)).read_bytes()
-    path = tmp_path / "a.mov"
+def video_of(pictures: list[bytes], path: Path, codec: str) -> Path:
+    """A video of pictures, which its container says are of 60x44."""
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_mux_stream("mjpeg", rate=25, width=60, height=44)
-        for number in range(3):
+        stream: Any = container.add_mux_stream(codec, rate=25, width=60, height=44)
+        for number, picture in enumerate(pictures):
             packet: Any = av.Packet(picture)
             packet.stream, packet.time_base = stream, Fraction(1, 25)
             packet.pts = packet.dts = number
             container.mux(packet)
+    return path
+
+
+def test_a_video_of_pictures_with_profiles(run: Go, tmp_path: Path) -> None:
+    # FFmpeg's JPEG encoder ends the process at a profile that is larger than the picture.
+    profile = PROFILE + np.random.default_rng(0).bytes(150_000)
+    picture = write(tmp_path / "a.jpg", icc_profile=profile, exif=exif(6)).read_bytes()
+    path = video_of([picture] * 3, tmp_path / "a.mov", "mjpeg")
     result = run(path, tmp_path / "b.mov")
     assert len(result.frames) == 3
 
@@ -169,6 +174,21 @@ def test_a_picture_bomb(tmp_path: Path) -> None:
     Image.new("1", (5000, 5000)).save(tmp_path / "a.png")
     with pytest.raises(InputError, match="5000x5000 is over"):
         open_source(tmp_path / "a.png", VideoOptions(max_pixels=10_000_000))
+
+
+def test_a_picture_bomb_in_a_video(tmp_path: Path) -> None:
+    Image.new("1", (5000, 5000)).save(tmp_path / "bomb.png")
+    bomb = (tmp_path / "bomb.png").read_bytes()
+    small = write(tmp_path / "a.png").read_bytes()
+    options = VideoOptions(max_pixels=10_000_000)
+    with pytest.raises(InputError, match="5000x5000 is over"):
+        open_source(video_of([bomb] * 2, tmp_path / "a.mov", "png"), options)
+    # One that comes later is refused by the decoder, before it allocates the picture.
+    path = video_of([small, bomb, small], tmp_path / "b.mov", "png")
+    with open_source(path, options) as source:
+        frames = list(source)
+        assert source.bad_packets >= 1
+        assert len(frames) + source.bad_packets == 3
 
 
 def test_losses(run: Go, tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ import stat
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import LossError, OptionError, OutputError, OutputExistsError
@@ -153,6 +154,26 @@ def test_fields_stay_fields(make_clip: Make, run: Go, tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", size=(64, 64), configure=interlace)
     with av.open(str(run(path, tmp_path / "b.mp4").written)) as container:
         assert next(container.decode(video=0)).interlaced_frame
+
+
+def test_the_encoder_chooses_its_key_frames(make_clip: Make, run: Go, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=10, settings={"g": "1"})  # key frames only
+    with av.open(str(run(path, tmp_path / "b.mp4").written)) as container:
+        assert sum(p.is_keyframe for p in container.demux(video=0) if p.size) == 1
+
+
+def test_dispositions_are_kept(make_clip: Make, run: Go, tmp_path: Path) -> None:
+    plain = make_clip(tmp_path / "plain.mkv", sound=True)
+    path = tmp_path / "a.mkv"
+    with av.open(str(plain)) as source, av.open(str(path), "w") as target:
+        streams = [target.add_stream_from_template(s, opaque=True) for s in source.streams]
+        streams[1].disposition = cast(Any, int(Disposition.comment))
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                target.mux(packet)
+    with av.open(str(run(path, tmp_path / "b.mkv").written)) as container:
+        assert container.streams[1].disposition & Disposition.comment
 
 
 def test_tags_chapters_and_what_was_done(make_clip: Make, run: Go, tmp_path: Path) -> None:

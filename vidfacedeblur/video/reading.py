@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -46,6 +47,8 @@ class Reader:
         """End of the last packet of any stream so far, in seconds."""
         self._max_pixels = max_pixels
         self._passengers: list[av.Packet[Any]] = []
+        self._sent: deque[int] = deque(maxlen=64)  # times of packets whose pictures are to come
+        self._last = 0  # time of a picture
         self._open()
 
     def __iter__(self) -> Iterator[Decoded]:
@@ -105,6 +108,7 @@ class Reader:
     def _restart(self) -> None:
         """Decode one picture, from where the container stands."""
         self._passengers = []
+        self._sent.clear()
         self._pictures = self._decode()
         self.head = next(self._pictures, None)
 
@@ -118,7 +122,9 @@ class Reader:
                 yield from self._decode_packet(packet)
             else:
                 self._passengers.append(packet)
+        before = self.bad_packets
         yield from self._decode_packet(None)
+        self.bad_packets = max(self.bad_packets, before + self._lost_at_the_end())
 
     def _packets(self) -> Iterator[av.Packet[Any]]:
         demuxer = self.container.demux()
@@ -143,6 +149,23 @@ class Reader:
         # What the demuxer says of a packet has to be counted too: with several threads, decoders
         # sometimes forget to mark the picture.
         self.bad_packets += bad
+        if packet is not None and packet.pts is not None and not (bad or packet.is_discard):
+            self._sent.append(packet.pts)
         for picture in pictures:
             check_size(picture.width, picture.height, self.path, max_pixels=self._max_pixels)
+            if picture.pts is not None:
+                self._last = picture.pts
+                if picture.pts in self._sent:
+                    self._sent.remove(picture.pts)
             yield Decoded(picture, self.take_passengers())
+
+    def _lost_at_the_end(self) -> int:
+        """Packets whose pictures did not come.
+
+        A decoder of several threads gives up at damage among the last packets that are in its
+        hands, and PyAV keeps quiet about it.
+        """
+        rate = self.stream.average_rate or 25
+        # The second field of a picture may come as a packet of its own, half a picture later.
+        end = self._last + round(3 / (4 * rate * self.time_base))
+        return sum(pts > end for pts in self._sent)
