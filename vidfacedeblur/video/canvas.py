@@ -22,7 +22,13 @@ from vidfacedeblur.types import ByteImage, Canvas, FloatImage, Frame, Region
 from vidfacedeblur.video.colour import FULL_RANGE, Conversion, known_matrix, ycbcr
 from vidfacedeblur.video.frames import reformatter, rows_of
 from vidfacedeblur.video.layout import PixelLayout, Samples, layouts
-from vidfacedeblur.video.orientation import stored, stored_region, swaps_sides, upright
+from vidfacedeblur.video.orientation import (
+    stored_region,
+    swaps_sides,
+    turned_back,
+    turned_upright,
+    upright,
+)
 
 Plane = NDArray[Any]
 """Samples of one component, uint8 or uint16."""
@@ -97,7 +103,7 @@ class FrameCanvas:
             dst_color_range=FULL_RANGE,
         )
         image = cast(ByteImage, converted.to_ndarray())
-        return np.ascontiguousarray(upright(image, self._orientation))
+        return turned_upright(image, self._orientation)
 
     def read(self, region: Region) -> FloatImage:
         _check_inside(region, self)
@@ -112,7 +118,7 @@ class FrameCanvas:
         else:
             rgb = cv2.merge(samples * (3 // len(samples))) * np.float32(1 / layout.top)
         np.clip(rgb, 0, 1, out=rgb)
-        return np.ascontiguousarray(upright(cast(FloatImage, rgb), self._orientation))
+        return turned_upright(cast(FloatImage, rgb), self._orientation)
 
     def add(self, region: Region, difference: FloatImage) -> None:
         _check_inside(region, self, difference)
@@ -121,7 +127,7 @@ class FrameCanvas:
             self._picture.make_writable()
             self._writable = True
         place = self._stored(region)
-        change = np.ascontiguousarray(stored(difference, self._orientation), np.float32)
+        change = turned_back(np.ascontiguousarray(difference, np.float32), self._orientation)
         changes = cv2.split(cv2.transform(change, self._difference_matrix))
         for number, values in enumerate(changes):
             self._raise(number, place, values, *self._subsampling(number))

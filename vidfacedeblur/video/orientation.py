@@ -7,8 +7,9 @@ The stored pixels are never turned: regions are mapped to where they are stored 
 from __future__ import annotations
 
 import struct
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
+import cv2
 import numpy as np
 from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ _BY_SIGNS: dict[tuple[int, ...], int] = {
     (0, -1, -1, 0): 7,
     (0, -1, 1, 0): 8,
 }
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # after the sides are swapped; as cv2 counts
 _INVERSE = {6: 8, 8: 6}
 
 
@@ -67,9 +69,22 @@ def upright(stored: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
     return turned
 
 
-def stored(seen: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
-    """The inverse of `upright`."""
-    return upright(seen, _INVERSE.get(orientation, orientation))
+def turned_upright(stored_image: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
+    """The same as `upright`, for (H, W, 3), as contiguous pixels; much faster than copying a view.
+
+    Orientation 1 gives the very array.
+    """
+    turned: Any = stored_image
+    if swaps_sides(orientation):
+        turned = cv2.transpose(turned)
+    if orientation in _FLIPS:
+        turned = cv2.flip(turned, _FLIPS[orientation])
+    return cast("NDArray[_Scalar]", turned)
+
+
+def turned_back(seen: NDArray[_Scalar], orientation: int) -> NDArray[_Scalar]:
+    """The inverse of `turned_upright`."""
+    return turned_upright(seen, _INVERSE.get(orientation, orientation))
 
 
 def stored_region(region: Region, orientation: int, width: int, height: int) -> Region:
