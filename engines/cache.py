@@ -26,11 +26,8 @@ _LIMIT_BYTES = 4 << 30
 
 
 def cache_folder() -> Path:
-    """The user's cache folder: ``VIDFACEDEBLUR_CACHE``, else below ``XDG_CACHE_HOME``."""
-    chosen = os.environ.get("VIDFACEDEBLUR_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    """Our own folder below ``VIDFACEDEBLUR_CACHE``, ``XDG_CACHE_HOME`` or ``~/.cache``."""
+    base = os.environ.get("VIDFACEDEBLUR_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "vidfacedeblur"
 
 
@@ -94,7 +91,10 @@ def _private_folder() -> Path:
                 f"the cache folder {folder} belongs to another user; set VIDFACEDEBLUR_CACHE"
             )
         if status.st_mode & 0o022:
-            folder.chmod(0o700)
+            raise EngineError(
+                f"the cache folder {folder} can be written by others; chmod 700 it, or set"
+                " VIDFACEDEBLUR_CACHE"
+            )
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From a torch module to an ONNX file that computes the same, checked before it is accepted."""
+"""From a torch module to an ONNX file; the engines compare what they make of it with torch."""
 
 from __future__ import annotations
 

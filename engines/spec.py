@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
+from vidfacedeblur import models
 from vidfacedeblur.models.mtcnn import load_mtcnn
 from vidfacedeblur.models.registry import entry
 from vidfacedeblur.models.weights import LoadedModel
@@ -34,6 +34,10 @@ class NetworkSpec:
     """Largest batch that is worth preparing for; larger ones are split."""
     half: bool
     """Whether half precision is worth trying on a GPU."""
+    plan_per_side: bool = False
+    """Whether TensorRT gets a plan for each square size, rather than one for all sizes."""
+    settings: str = ""
+    """The network's configuration, as text: what its weights do not tell."""
 
     def fingerprint(self) -> str:
         """A hash of the weights and of the code that runs them, for cache keys."""
@@ -41,10 +45,9 @@ class NetworkSpec:
         for key, value in self.module.state_dict().items():
             digest.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
             digest.update(value.contiguous().numpy().tobytes())
-        modules = {type(part).__module__ for part in self.module.modules()}
-        for name in sorted(m for m in modules if m.startswith("vidfacedeblur.")):
-            digest.update(inspect.getsource(sys.modules[name]).encode())
-        digest.update(repr(self.module).encode())  # strides, paddings and other settings
+        for source in sorted(Path(models.__file__).parent.glob("*.py")):
+            digest.update(source.read_bytes())
+        digest.update(f"{self.settings} {self.module!r}".encode())
         return digest.hexdigest()
 
 
@@ -60,6 +63,8 @@ def deblur_spec(model: LoadedModel) -> NetworkSpec:
         largest=(512, 512),
         batch=8,
         half=True,
+        plan_per_side=True,
+        settings=repr(model.config),
     )
 
 
@@ -67,7 +72,7 @@ def mtcnn_specs() -> tuple[NetworkSpec, NetworkSpec, NetworkSpec]:
     """Describe P-, R- and O-Net. They cost too little for half precision to matter."""
     pnet, rnet, onet = load_mtcnn()
     return (
-        NetworkSpec("mtcnn-pnet", pnet, None, 1, 12, (2400, 4096), 1, half=False),
+        NetworkSpec("mtcnn-pnet", pnet, None, 1, 12, (4096, 4096), 1, half=False),
         NetworkSpec("mtcnn-rnet", rnet, 24, 24, 24, (24, 24), 512, half=False),
         NetworkSpec("mtcnn-onet", onet, 48, 48, 48, (48, 48), 128, half=False),
     )

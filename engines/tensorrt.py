@@ -100,7 +100,7 @@ def profile_shapes(spec: NetworkSpec, side: int | None) -> tuple[tuple[int, ...]
 
 
 class TensorRTNetwork:
-    """A network run by TensorRT: one plan for each crop size, built when first needed."""
+    """A network run by TensorRT; where the spec wants it, one plan for each crop size."""
 
     engine = "tensorrt"
 
@@ -114,12 +114,14 @@ class TensorRTNetwork:
         self._on_status = on_status
         self._logger = self._trt.Logger(self._trt.Logger.ERROR)
         self._runners: dict[int | None, _Runner] = {}
-        self._per_side = spec.half  # deblurring networks: a plan a crop size
-        if not self._per_side:
+        self._closed = False
+        if not spec.plan_per_side:
             self._runner(None)
 
     def __call__(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        runner = self._runner(batch.shape[-1] if self._per_side else None)
+        if self._closed:
+            raise EngineError("the network was closed")
+        runner = self._runner(batch.shape[-1] if self._spec.plan_per_side else None)
         step = self._spec.batch
         parts = [runner.run(batch[i : i + step]) for i in range(0, len(batch), step)]
         if len(parts) == 1:
@@ -127,41 +129,25 @@ class TensorRTNetwork:
         return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
 
     def close(self) -> None:
+        self._closed = True
         self._runners.clear()
 
     def _runner(self, side: int | None) -> _Runner:
         if side not in self._runners:
-            self._runners[side] = self._open(side)
+            path = self._plan(side)
+            try:
+                self._runners[side] = self._load(path.read_bytes())
+            except EngineError:
+                forget(path)  # built under another driver, or damaged: once more
+                self._runners[side] = self._load(self._plan(side).read_bytes())
         return self._runners[side]
 
-    def _open(self, side: int | None) -> _Runner:
-        if not self._spec.half:
-            return self._load(side, half=False)
-        runner = self._load(side, half=True)
-        quality = self._quality(runner, side)
-        if quality >= _LEAST_PSNR:
-            return runner
-        _log.warning(
-            "%s at %s px loses precision in float16 (%.1f dB); using float32",
-            self._spec.name,
-            side,
-            quality,
-        )
-        return self._load(side, half=False)
+    def _load(self, plan: bytes) -> _Runner:
+        return _Runner(self._trt, self._logger, plan, self.device)
 
-    def _load(self, side: int | None, *, half: bool) -> _Runner:
-        path = self._plan(side, half=half)
-        try:
-            return _Runner(self._trt, self._logger, path.read_bytes(), self.device)
-        except EngineError:
-            forget(path)  # built by another driver, or damaged: once more
-            return _Runner(
-                self._trt, self._logger, self._plan(side, half=half).read_bytes(), self.device
-            )
-
-    def _plan(self, side: int | None, *, half: bool) -> Path:
+    def _plan(self, side: int | None) -> Path:
+        """The cached plan for a size; one that was just built has been compared with torch."""
         spec, trt = self._spec, self._trt
-        size = f"{side} px" if side else "any size"
         parts = {
             "kind": "tensorrt plan",
             "schema": SCHEMA,
@@ -170,7 +156,7 @@ class TensorRTNetwork:
             "torch": torch.__version__,
             "package": trt.__name__,
             "version": trt.__version__,
-            "precision": "fp16" if half else "fp32",
+            "half": spec.half,
             "profile": profile_shapes(spec, side),
             "workspace": _WORKSPACE_BYTES,
             "gpu": torch.cuda.get_device_name(self.device),
@@ -178,13 +164,9 @@ class TensorRTNetwork:
         }
 
         def make(path: Path) -> None:
-            with tempfile.TemporaryDirectory() as folder:
-                onnx = Path(folder) / "network.onnx"
-                export_onnx(spec, onnx, half=half, side=side)
-                path.write_bytes(
-                    build_plan(trt, onnx.read_bytes(), spec, side, logger=self._logger)
-                )
+            path.write_bytes(self._build(side))
 
+        size = f"{side} px" if side else "any size"
         return cached(
             spec.name,
             ".plan",
@@ -193,8 +175,30 @@ class TensorRTNetwork:
             on_make=lambda: self._on_status(f"building {spec.name} for TensorRT, {size}, once ..."),
         )
 
-    def _quality(self, runner: _Runner, side: int | None) -> float:
-        """Worst PSNR in dB against torch in float32, over smooth, flat and noisy crops."""
+    def _build(self, side: int | None) -> bytes:
+        """Build in half precision if the spec wants it and the result is right, else in float32."""
+        if self._spec.half:
+            plan = self._build_as(side, half=True)
+            quality = self._quality(plan, side)
+            if quality >= _LEAST_PSNR:
+                return plan
+            _log.warning(
+                "%s at %s px loses precision in float16 (%.1f dB); using float32",
+                self._spec.name,
+                side,
+                quality,
+            )
+        return self._build_as(side, half=False)
+
+    def _build_as(self, side: int | None, *, half: bool) -> bytes:
+        with tempfile.TemporaryDirectory() as folder, torch.cuda.device(self.device):
+            onnx = Path(folder) / "network.onnx"
+            export_onnx(self._spec, onnx, half=half, side=side)
+            return build_plan(self._trt, onnx.read_bytes(), self._spec, side, logger=self._logger)
+
+    def _quality(self, plan: bytes, side: int | None) -> float:
+        """Worst PSNR in dB against torch in float32, over smooth, nearly flat and noisy crops."""
+        runner = self._load(plan)
         worst = math.inf
         for sample in check_samples(self._spec, 2):
             size = side or sample.shape[-1]
@@ -209,27 +213,34 @@ class TensorRTNetwork:
 
 
 class _Runner:
-    """One plan, one execution context and one stream."""
+    """One plan, one execution context and one stream, all on one device."""
 
     def __init__(self, trt: Any, logger: Any, plan: bytes, device: str) -> None:
-        self._runtime = trt.Runtime(logger)
-        engine = self._runtime.deserialize_cuda_engine(plan)
-        if engine is None:
-            raise EngineError("TensorRT cannot load its plan on this GPU; use --engine torch")
-        self._engine = engine
-        self._context = engine.create_execution_context()
         self._device = torch.device(device)
-        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        with torch.cuda.device(self._device):
+            self._runtime = trt.Runtime(logger)
+            engine = self._runtime.deserialize_cuda_engine(plan)
+            if engine is None:
+                raise EngineError("TensorRT cannot load its plan on this GPU; use --engine torch")
+            self._engine = engine
+            self._context = engine.create_execution_context()
+            self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
         self._input = inputs[0]
         self._outputs = [name for name in names if name not in inputs]
 
     def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        with torch.cuda.stream(self._stream):
+        """Run one batch that is within the plan's profile.
+
+        Raises:
+            EngineError: It is not, or TensorRT fails.
+        """
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             images = torch.from_numpy(np.ascontiguousarray(batch)).pin_memory()
             images = images.to(self._device, non_blocking=True)
-            self._context.set_input_shape(self._input, tuple(images.shape))
+            if not self._context.set_input_shape(self._input, tuple(images.shape)):
+                raise EngineError(f"TensorRT's plan does not take the shape {tuple(images.shape)}")
             self._context.set_tensor_address(self._input, images.data_ptr())
             outputs = [self._allocate(name) for name in self._outputs]
             if not self._context.execute_async_v3(self._stream.cuda_stream):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from vidfacedeblur.engines import choose, deblur_spec, open_network
 from vidfacedeblur.errors import InputError, OptionError, VidFaceDeblurError
 from vidfacedeblur.faces import MARGIN
 from vidfacedeblur.models.bundle import bundled
-from vidfacedeblur.models.registry import MODELS, entry, make_config
+from vidfacedeblur.models.registry import MODELS, make_config
 from vidfacedeblur.models.weights import LoadedModel, load_model, save_model
 from vidfacedeblur.trainers import evaluation
 from vidfacedeblur.trainers.curves import plot_log
@@ -48,8 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except VidFaceDeblurError as error:
         sys.stderr.write(f"vidfacedeblur-train: {error}\n")
         return 3 if isinstance(error, InputError) else 2
+    except (OSError, RuntimeError) as error:  # a full disk, a full or missing GPU
+        sys.stderr.write(f"vidfacedeblur-train: {error}\n")
+        return 1
     except KeyboardInterrupt:
-        sys.stderr.write("vidfacedeblur-train: stopped; the same command resumes\n")
+        sys.stderr.write("vidfacedeblur-train: stopped\n")
         return 130
     return 0
 
@@ -84,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--data", type=Path, required=True, help="data folder, to evaluate on")
     export.add_argument("--trained-on", required=True, help="a sentence on the data, for the card")
     export.add_argument("--licence", required=True, help="terms of the weights, for the card")
+    export.add_argument("--limit", type=int, help="evaluate on so many faces only")
     export.add_argument("--note", default="", help="a sentence for the card")
     export.set_defaults(run=_export)
 
@@ -151,38 +155,43 @@ def _export(args: argparse.Namespace) -> None:
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}")
     state = torch.load(path, map_location="cpu", weights_only=True)
+    pairs = _pairs(args.data, args.limit)
     recipe: dict[str, Any] = state["recipe"]
     name = recipe["model"]
     config = make_config(name, recipe["network"])
     args.out.mkdir(parents=True, exist_ok=True)
-    target = args.out / f"{name}.safetensors"
-    digest = save_model(target, name, config, state["average"])
-    pairs = _pairs(args.data, None)
-    methods: dict[str, evaluation.Restore] = {}
-    methods[name] = _restorer(load_model(name, target), "auto", "auto").batch
-    base, score = evaluation.evaluate(pairs, methods)
-    card = {
-        "model": name,
-        "file": target.name,
-        "sha256": digest,
-        "licence": args.licence,
-        "config": dataclasses.asdict(config),
-        "recipe": recipe,
-        "data": args.trained_on,
-        "steps": state["progress"]["step"],
-        "hours": round(state["progress"]["seconds"] / 3600, 3),
-        "device": state.get("device", "cpu"),
-        "commit": _commit(),
-        "note": args.note,
-        "evaluation": {
-            "set": evaluation.NAME,
-            "faces": len(pairs),
-            "blurred": _figures(base),
-            "deblurred": _figures(score),
-        },
-    }
-    text = json.dumps(card, indent=2) + "\n"
-    target.with_suffix(".json").write_text(text, encoding="utf-8")
+    with tempfile.TemporaryDirectory(dir=args.out) as folder:
+        draft = Path(folder) / f"{name}.safetensors"
+        digest = save_model(draft, name, config, state["average"])
+        deblurrer = _restorer(load_model(name, draft), "auto", "auto")
+        methods: dict[str, evaluation.Restore] = {name: deblurrer.batch}
+        base, score = _scores(pairs, methods)
+        card = {
+            "model": name,
+            "file": draft.name,
+            "sha256": digest,
+            "licence": args.licence,
+            "config": dataclasses.asdict(config),
+            "recipe": recipe,
+            "data": args.trained_on,
+            "steps": state["progress"]["step"],
+            "hours": round(state["progress"]["seconds"] / 3600, 3),
+            "device": state.get("device", "cpu"),
+            "commit": state.get("commit", "unknown"),
+            "note": args.note,
+            "evaluation": {
+                "set": evaluation.NAME,
+                "faces": len(pairs),
+                "blurred": _figures(base),
+                "deblurred": _figures(score),
+            },
+        }
+        text = json.dumps(card, indent=2) + "\n"
+        draft.with_suffix(".json").write_text(text, encoding="utf-8")
+        # Both files together, and only now: weights without their card are of no use.
+        for file in (draft, draft.with_suffix(".json")):
+            file.chmod(0o644)
+            file.replace(args.out / file.name)
     _say(evaluation.table([base, score]))
 
 
@@ -196,7 +205,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     if not methods:
         raise OptionError("no model has bundled weights; name one as NAME=FILE")
     pairs = _pairs(args.data, args.limit)
-    scores = list(evaluation.evaluate(pairs, methods))
+    scores = _scores(pairs, methods)
     sys.stdout.write(f"{evaluation.NAME}, {len(pairs)} faces\n\n{evaluation.table(scores)}\n")
     if args.json:
         figures = {score.method: _figures(score) for score in scores}
@@ -224,14 +233,16 @@ def _pairs(folder: Path, limit: int | None) -> list[evaluation.Pair]:
 
 
 def _restorer(loaded: LoadedModel, engine: str, device: str) -> Deblurrer:
-    network = open_network(deblur_spec(loaded), choose(engine, device), on_status=_say)
-    return Deblurrer(
-        network,
-        model=loaded.name,
-        multiple=max(4, entry(loaded.name).multiple),
-        path=loaded.path,
-        sha256=loaded.sha256,
-    )
+    spec = deblur_spec(loaded)
+    network = open_network(spec, choose(engine, device), on_status=_say)
+    return Deblurrer(network, multiple=spec.multiple, sha256=loaded.sha256)
+
+
+def _scores(
+    pairs: Sequence[evaluation.Pair], methods: dict[str, evaluation.Restore]
+) -> list[evaluation.Score]:
+    with tqdm(total=len(pairs) * len(methods), disable=None, leave=False) as bar:
+        return list(evaluation.evaluate(pairs, methods, on_item=bar.update))
 
 
 def _figures(score: evaluation.Score) -> dict[str, Any]:
@@ -241,15 +252,6 @@ def _figures(score: evaluation.Score) -> dict[str, Any]:
         "ms_per_face": None if np.isnan(score.milliseconds) else round(score.milliseconds, 2),
         "psnr_by_kernel_size": {str(k): round(v, 3) for k, v in score.by_kernel.items()},
     }
-
-
-def _commit() -> str:
-    """The commit of the checkout that this runs from, or "unknown" for an installed package."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _progress(items: Iterable[T], total: int) -> Iterable[T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from vidfacedeblur.errors import InputError
+from vidfacedeblur.errors import InputError, OptionError
 
 
 def plot_log(log: Path, picture: Path) -> None:
@@ -13,7 +13,7 @@ def plot_log(log: Path, picture: Path) -> None:
 
     Raises:
         InputError: The log is missing or empty.
-        ImportError: matplotlib is not installed (extra ``train``).
+        OptionError: matplotlib is not installed (extra ``train``).
     """
     try:
         with log.open(newline="", encoding="utf-8") as file:
@@ -23,8 +23,11 @@ def plot_log(log: Path, picture: Path) -> None:
     if not rows:
         raise InputError(f"{log} has no rows yet")
 
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise OptionError("plots need matplotlib: pip install 'vidfacedeblur[train]'") from error
 
     steps = [int(row["step"]) for row in rows]
     figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -8,6 +8,7 @@ sides.
 from __future__ import annotations
 
 import csv
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,7 @@ def load_pack(path: Path, split: str) -> Tensor:
     try:
         with np.load(path, allow_pickle=False) as pack:
             jpeg, lengths, splits = pack["jpeg"], pack["length"], pack["split"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a pack of faces; make one with 'prepare'") from error
     ends = np.cumsum(lengths)
     images = [

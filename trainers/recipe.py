@@ -63,8 +63,9 @@ class Recipe:
     """JPEG quality is drawn evenly from here to 95."""
     smallest_zoom: float = 0.6
     """Faces are resized by a factor drawn from here to `largest_zoom`, evenly in its logarithm,
-    before they are blurred. Enlarged faces are soft without being blurred by motion, as large faces
-    in videos are; the network must not take the one for the other."""
+    before they are blurred, as far as they have the pixels for the crop. Enlarged faces are soft
+    without being blurred by motion, as large faces in videos are; the network must not take the one
+    for the other."""
     largest_zoom: float = 2.2
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,12 @@ class TrainOptions:
     threads: int | None = None
     """CPU threads; None leaves torch's choice."""
 
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise OptionError(f"--minutes must be more than 0, got {self.minutes:g}")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise OptionError(f"--device {self.device}: torch finds no GPU; use --device cpu")
+
 
 @dataclass
 class Progress:
@@ -70,7 +77,7 @@ def rate(recipe: Recipe, share: float) -> float:
 
 
 class Average:
-    """Exponential moving average of a network's weights; buffers are copied."""
+    """Exponential moving average of a network's weights and running statistics."""
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -112,6 +119,7 @@ class Run:
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
             "device": self.options.device,
+            "commit": code_version(),
         }
         temporary = self.checkpoint.with_suffix(".part")
         torch.save(state, temporary)
@@ -121,7 +129,8 @@ class Run:
         """Continue from the checkpoint, if there is one.
 
         Raises:
-            OptionError: The checkpoint was made by another recipe.
+            OptionError: The checkpoint was made for another model or network. Other settings may
+                change from one session to the next; the card names the last.
         """
         if not self.checkpoint.exists():
             return False
@@ -238,6 +247,18 @@ def train(
     on_log(log.add(run, losses, identity, held_out))
     run.save()
     return run
+
+
+def code_version() -> str:
+    """The commit of the checkout that this runs from, or "unknown" for an installed package."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(
+            [*command, "--abbrev=40"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
 
 
 class _Log:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +14,10 @@ from vidfacedeblur.types import FaceCrop, FloatImage, Network
 class Deblurrer:
     """Deblurs crops of any size with one network."""
 
-    def __init__(self, network: Network, *, model: str, multiple: int, path: Path, sha256: str):
+    def __init__(self, network: Network, *, multiple: int, sha256: str) -> None:
         self.network = network
-        self.model = model
         self.multiple = multiple
-        self.path = path
-        """The weights file."""
+        """Sides that the network takes are multiples of this."""
         self.sha256 = sha256
         """Of the weights file."""
 

@@ -34,6 +34,8 @@ from vidfacedeblur.types import (
     Box,
     ByteImage,
     Face,
+    FaceCrop,
+    FloatImage,
     FrameResult,
     FrameTiming,
     RunSummary,
@@ -85,21 +87,24 @@ class FaceDeblurPipeline:
         self.options = ModelOptions(model, own, engine, device)
         self.faces = faces or FaceOptions()
         self.video = video or VideoOptions()
+        if not isinstance(self.faces, FaceOptions) or not isinstance(self.video, VideoOptions):
+            raise OptionError("faces and video must be FaceOptions and VideoOptions")
         say = on_status or _log.info
-        multiple = max(4, entry(model).multiple)
+        entry(model)
         choice = choose(engine, device)
-        for reason in choice.passed_over:
-            say(f"using {choice.engine} on {choice.device} ({reason})")
+        self.notes = tuple(
+            f"using {choice.engine} on {choice.device} ({reason})" for reason in choice.passed_over
+        )
+        """Why a better engine or device is not used, a line each."""
         loaded = load_model(model, own)
         with ExitStack() as stack:
-            network = open_network(deblur_spec(loaded), choice, on_status=say)
+            spec = deblur_spec(loaded)
+            network = open_network(spec, choice, on_status=say)
             stack.callback(network.close)
             nets = [open_network(spec, choice, on_status=say) for spec in mtcnn_specs()]
             for net in nets:
                 stack.callback(net.close)
-            self.deblurrer = Deblurrer(
-                network, model=model, multiple=multiple, path=loaded.path, sha256=loaded.sha256
-            )
+            self.deblurrer = Deblurrer(network, multiple=spec.multiple, sha256=loaded.sha256)
             self._detector = MtcnnDetector(*nets)
             self._resources = stack.pop_all()
 
@@ -121,11 +126,13 @@ class FaceDeblurPipeline:
     @property
     def provenance(self) -> str:
         """What does the work, in one line; written into every output file."""
+        if self.faces.faces == "none" or self.faces.strength == 0:
+            return f"vidfacedeblur {__version__}; encoded anew, no face changed"
         network = self.deblurrer.network
         return (
-            f"vidfacedeblur {__version__}; faces deblurred with {self.options.model}"
-            f" (weights sha256 {self.deblurrer.sha256[:16]}, {network.engine} on {network.device},"
-            f" strength {self.faces.strength:g})"
+            f"vidfacedeblur {__version__}; faces found by MTCNN, deblurred with"
+            f" {self.options.model} (weights sha256 {self.deblurrer.sha256[:16]},"
+            f" {network.engine} on {network.device}, strength {self.faces.strength:g})"
         )
 
     def run(
@@ -304,11 +311,15 @@ class FaceDeblurPipeline:
                 images = [next(restored) for _ in work.crops]
                 paste_all(work.canvas, work.crops, images, strength=self.faces.strength)
                 work.faces = [
-                    replace(
-                        crop.face,
-                        sharpness=sharpness(crop.image),
-                        sharpness_after=sharpness(image),
-                    )
+                    self._judged(crop, image)
                     for crop, image in zip(work.crops, images, strict=True)
                 ]
                 work.crops = []
+
+    def _judged(self, crop: FaceCrop, restored: FloatImage) -> Face:
+        """The face with its sharpness before and after; no "after" where nothing was applied."""
+        strength = self.faces.strength
+        after = None
+        if strength > 0:
+            after = sharpness(crop.image + np.float32(strength) * (restored - crop.image))
+        return replace(crop.face, sharpness=sharpness(crop.image), sharpness_after=after)

@@ -12,6 +12,9 @@ from pathlib import Path
 from vidfacedeblur.errors import InputError, OptionError, OutputExistsError
 from vidfacedeblur.video import PICTURE_SUFFIXES, VIDEO_SUFFIXES, output_suffix
 
+_MARK = "_deblurred"
+"""Added to an input's name for its output."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -33,13 +36,19 @@ class Plan:
 
 
 def make_plan(
-    inputs: Sequence[Path], output: Path, *, overwrite: bool = False, skip_existing: bool = False
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    to_folder: bool = False,
+    overwrite: bool = False,
+    skip_existing: bool = False,
 ) -> Plan:
     """Decide what is read and where it goes.
 
     Args:
         inputs: Files, and folders that are searched for videos and pictures at every depth.
         output: A file for one input file; otherwise a folder, which may not exist yet.
+        to_folder: Take `output` for a folder even for one input.
         overwrite: Existing outputs are replaced.
         skip_existing: Inputs whose outputs exist are left out.
 
@@ -53,16 +62,16 @@ def make_plan(
     many = len(inputs) > 1 or any(path.is_dir() for path in inputs)
     if many and output.exists() and not output.is_dir():
         raise OptionError(f"several inputs need a folder as --output, but {output} is a file")
-    to_folder = many or output.is_dir() or str(output).endswith("/")
+    to_folder = to_folder or many or output.is_dir()
     if not many and not inputs[0].exists():
         raise InputError(f"no such file: {inputs[0]}")
     # An input named twice is run once.
     jobs = list(dict.fromkeys(_jobs(inputs, output))) if to_folder else [Job(inputs[0], output)]
     _refuse_collisions(jobs)
-    existing = [job for job in jobs if job.target.exists()]
+    there = {job: job.target.exists() for job in jobs}
+    existing = [job for job in jobs if there[job]]
     if skip_existing:
-        remaining = tuple(job for job in jobs if job not in existing)
-        return Plan(remaining, tuple(existing), many)
+        return Plan(tuple(job for job in jobs if not there[job]), tuple(existing), many)
     if existing and not overwrite:
         first = existing[0].target
         what = (
@@ -92,7 +101,7 @@ def _media_below(folder: Path, *, without: Path) -> list[Path]:
     suffixes = VIDEO_SUFFIXES | PICTURE_SUFFIXES
     resolved = without.resolve()
     inside = resolved != folder.resolve() and resolved.is_relative_to(folder.resolve())
-    return sorted(
+    found = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in suffixes
@@ -100,6 +109,14 @@ def _media_below(folder: Path, *, without: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not (inside and path.resolve().is_relative_to(resolved))
     )
+    stems = {path.with_suffix("") for path in found}
+    return [path for path in found if not _is_result(path, stems)]
+
+
+def _is_result(path: Path, stems: set[Path]) -> bool:
+    """Whether a file is an earlier output beside its input."""
+    stem = path.stem.removesuffix(_MARK)
+    return stem != path.stem and path.with_name(stem) in stems
 
 
 def _result_name(source: Path) -> str:
@@ -107,7 +124,7 @@ def _result_name(source: Path) -> str:
         suffix = output_suffix(source)
     except InputError:
         suffix = source.suffix  # its own job will say what is wrong with it
-    return f"{source.stem}_deblurred{suffix}"
+    return f"{source.stem}{_MARK}{suffix}"
 
 
 def _refuse_collisions(jobs: Sequence[Job]) -> None:

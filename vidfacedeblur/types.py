@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,12 +212,6 @@ class Canvas(Protocol):
 
         A sample whose difference rounds to zero keeps its value bit for bit.
         """
-
-
-Device = str
-"""``cpu``, ``cuda`` or ``cuda:N``."""
-
-EngineName = Literal["torch", "openvino", "tensorrt"]
 
 
 class Network(Protocol):

@@ -66,7 +66,12 @@ def work_on(index: int, picture: ByteImage | av.VideoFrame, colour: Colour) -> W
         frame = Frame(index, picture, picture.pts)
         frame.time_base = picture.time_base or frame.time_base
         return Work(frame, open_canvas(frame))
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+    if not isinstance(picture, np.ndarray):
+        raise OptionError(
+            f"a frame must be an array or av.VideoFrame, got {type(picture).__name__}"
+        )
+    good = picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8
+    if not good or not picture.size:
         raise OptionError(f"a frame must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
     rgb = picture if colour == "rgb" else picture[..., ::-1]
     frame = Frame(index, rgb.copy(order="C"))
@@ -88,7 +93,10 @@ def as_face(face: Face | Box | tuple[float, float, float, float]) -> Face:
     Raises:
         OptionError: The box has no area.
     """
-    found = face if isinstance(face, Face) else Face(Box(*map(float, face)))
+    try:
+        found = face if isinstance(face, Face) else Face(Box(*map(float, face)))
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"a face's box must be (x0, y0, x1, y1), got {face!r}") from error
     if not (found.box.width > 0 and found.box.height > 0):
         raise OptionError(f"a face's box must be (x0, y0, x1, y1) with area, got {found.box}")
     return found

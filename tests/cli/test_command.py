@@ -29,11 +29,13 @@ def names(folder: Path) -> list[str]:
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:
-    """The last line on standard error, which holds the only message of that kind."""
+    """The one line on standard error that is neither progress nor the choice of an engine."""
     error = capsys.readouterr().err
     assert "Traceback" not in error
     lines = [line for line in error.splitlines() if line.startswith("vidfacedeblur: ")]
-    return lines[-1]
+    said = [line for line in lines if not line.endswith(" ...") and ": using " not in line]
+    assert len(said) == 1, said
+    return said[0]
 
 
 def test_one_file(
@@ -125,6 +127,9 @@ MISTAKES = [
     (["clip.mp4", "-o", "o.mp4", "--encoder", "libx999"], 2, "libx999"),
     (["clip.mp4", "-o", "o.mp4", "--report", "nowhere/r.json"], 5, "nowhere"),
     (["clip.mp4", "-o", "o.mp4", "--timings", "nowhere/t.csv"], 5, "nowhere"),
+    (["clip.mp4", "-o", "o.mp4", "--report", "clip.mp4"], 2, "clip.mp4"),
+    (["clip.mp4", "-o", "o.mp4", "--report", "o.mp4"], 2, "o.mp4"),
+    (["clip.mp4", "-o", "o.mp4", "--report", "twins"], 2, "twins"),
     (["clip.mp4", "-o", "o.mp4", "--overwrite", "--skip-existing"], 2, "--skip-existing"),
     (["clip.mp4", "-o", "text.mp4/o.mp4"], 5, "o.mp4"),
     (["clip.mp4"], 2, "-o OUT"),
@@ -167,6 +172,7 @@ def test_a_mistake_gives_one_clear_line(
         _write_audio(container, seconds=0.2)
     if "--weights" not in arguments and "--model" not in arguments:
         arguments = [*arguments, "--weights", str(small_weights)]
+    monkeypatch.setattr("vidfacedeblur.engines.select.cuda_problem", lambda _: "no GPU here")
     before = names(tmp_path)
     assert main(arguments) == code
     assert says in one_line(capsys)

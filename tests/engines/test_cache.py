@@ -17,7 +17,15 @@ from vidfacedeblur.errors import EngineError
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+    return tmp_path / "cache" / "vidfacedeblur"
+
+
+def test_a_folder_that_others_can_write_to_is_refused_and_left_as_it_is(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    with pytest.raises(EngineError, match="written by others"):
+        make()
+    assert folder.stat().st_mode & 0o777 == 0o777
 
 
 def make(content: bytes = b"plan") -> tuple[Path, list[int]]:

@@ -75,6 +75,18 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         save_model(tmp_path / "w.safetensors", "deblurgan", config, state)
 
 
+@pytest.mark.parametrize(
+    "config",
+    ["[1]", "3", "{", '{"width": "x"}', '{"blocks": 2.5}', '{"width": -4}', '{"width": 1000000}'],
+)
+def test_a_wrong_configuration_is_refused(tmp_path: Path, config: str) -> None:
+    path = tmp_path / "w.safetensors"
+    metadata = {"model": "deblurgan", "config": config}
+    save_file({"encoder.1.weight": torch.zeros(3)}, path, metadata=metadata)
+    with pytest.raises(WeightsError, match=r"w\.safetensors"):
+        load_model("deblurgan", path)
+
+
 def test_a_model_without_bundled_weights_says_so() -> None:
     assert bundled("deblurganv2-inception") is None
     with pytest.raises(WeightsError, match=r"no weights are bundled.*--weights FILE"):

@@ -16,7 +16,7 @@ from vidfacedeblur.models.registry import MODELS
 from vidfacedeblur.trainers.data import PACK_SIDE, PackedFace, load_pack, write_pack
 from vidfacedeblur.trainers.pairs import PairMaker
 from vidfacedeblur.trainers.recipe import Phase, Recipe, load_recipe, parse_recipe, shipped_for
-from vidfacedeblur.trainers.train import TrainOptions, rate, train
+from vidfacedeblur.trainers.train import Average, Run, TrainOptions, rate, train
 
 TINY = Recipe(
     "deblurgan",
@@ -53,6 +53,35 @@ def test_a_run_leaves_its_files_and_resumes(pack: Path, tmp_path: Path) -> None:
     assert resumed.progress.seconds > run.progress.seconds
     with (tmp_path / "log.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["3", "6"]
+
+
+def test_a_checkpoint_brings_back_weights_average_and_optimizer(pack: Path, tmp_path: Path) -> None:
+    saved = train(TINY, options(pack, tmp_path), until=0.5)
+    again = Run(replace(TINY), options(pack, tmp_path))
+    assert again.resume()
+    for key, value in saved.network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[key], value)
+        assert torch.equal(again.average.state[key], saved.average.state[key])
+    moments, kept = (run.optimizer.state_dict()["state"] for run in (again, saved))
+    assert moments.keys() == kept.keys() != set()
+    assert all(torch.equal(moments[k]["exp_avg"], kept[k]["exp_avg"]) for k in kept)
+
+
+def test_the_average_lags_behind_the_weights() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    average = Average(network, 0.5)
+    torch.nn.init.ones_(network.weight)
+    average.update(network, 1000)
+    assert float(average.state["weight"]) == pytest.approx(0.5)
+    average.update(network, 1000)
+    assert float(average.state["weight"]) == pytest.approx(0.75)
+
+
+def test_nonsense_lengths_and_devices_are_refused(pack: Path, tmp_path: Path) -> None:
+    for minutes in (0, -1, float("inf")):
+        with pytest.raises(OptionError, match="--minutes"):
+            TrainOptions(pack, tmp_path, minutes=minutes)
 
 
 def test_a_run_of_another_network_is_not_resumed(pack: Path, tmp_path: Path) -> None:

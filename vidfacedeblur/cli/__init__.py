@@ -9,8 +9,11 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -89,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         display.error("stopped")
         return stop.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
-        return _internal(error, display, verbose="verbose" in flags)
+        return _internal(error, display)
 
 
 def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int:
@@ -102,48 +105,65 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
     options = _options(values)
     timings = TimingsFile(values["timings"])
     report = Report(values["report"], values)
-    _stop_on_signals()
 
     from vidfacedeblur.plan import make_plan
 
     plan = make_plan(
         inputs,
-        flags["output"],
+        Path(flags["output"]),
+        to_folder=flags["output"].endswith("/"),
         overwrite=values["overwrite"],
         skip_existing=values["skip_existing"],
     )
+    _keep_apart(plan, values)
     for job in plan.skipped:
         display.note(f"{job.target} exists; skipped")
-    if not plan.jobs:
-        return OK
+        report.add_skipped(job.source)
+    with _signals_stop(), report, timings:
+        codes = _work_off(plan, options, display, timings, report) if plan.jobs else []
+    if not plan.many:
+        return codes[0] if codes else OK
+    display.total(report.summaries, failed=sum(code != OK for code in codes))
+    return FAILED if any(codes) else OK
 
+
+def _work_off(
+    plan: Plan,
+    options: tuple[ModelOptions, FaceOptions, VideoOptions],
+    display: Display,
+    timings: TimingsFile,
+    report: Report,
+) -> list[int]:
+    """Run all jobs with one pipeline; an exit code for each."""
     display.status("loading ...")
     from vidfacedeblur.pipeline import FaceDeblurPipeline  # torch: seconds
 
     chosen, faces, video = options
-    with (
-        timings,
-        FaceDeblurPipeline(
-            chosen.model,
-            weights=chosen.weights,
-            engine=chosen.engine,
-            device=chosen.device,
-            faces=faces,
-            video=video,
-            on_status=display.status,
-        ) as pipeline,
-    ):
+    with FaceDeblurPipeline(
+        chosen.model,
+        weights=chosen.weights,
+        engine=chosen.engine,
+        device=chosen.device,
+        faces=faces,
+        video=video,
+        on_status=display.status,
+    ) as pipeline:
+        for line in pipeline.notes:
+            display.note(line)
         report.provenance = pipeline.provenance
-        codes = [
-            _one(pipeline, plan, number, display, timings, report, verbose=values["verbose"])
+        return [
+            _one(pipeline, plan, number, display, timings, report)
             for number in range(len(plan.jobs))
         ]
-        timings.finish()
-    report.write()
-    if not plan.many:
-        return codes[0]
-    display.total(report.summaries, failed=sum(code != OK for code in codes))
-    return FAILED if any(codes) else OK
+
+
+def _keep_apart(plan: Plan, values: dict[str, Any]) -> None:
+    """Refuse to write a report over a video, or over the other report."""
+    media = {p.resolve() for job in (*plan.jobs, *plan.skipped) for p in (job.source, job.target)}
+    records = [values[name].resolve() for name in ("report", "timings") if values[name]]
+    for path in records:
+        if path in media or path.is_dir() or records.count(path) > 1:
+            raise OptionError(f"{path} is taken by an input, an output or a folder; choose another")
 
 
 def _options(values: dict[str, Any]) -> tuple[ModelOptions, FaceOptions, VideoOptions]:
@@ -167,8 +187,6 @@ def _one(
     display: Display,
     timings: TimingsFile,
     report: Report,
-    *,
-    verbose: bool,
 ) -> int:
     """Run one job; with several, an error is printed and does not stop the others."""
     job: Job = plan.jobs[number]
@@ -186,25 +204,22 @@ def _one(
                 on_start=lambda info: bar.start(info.estimated_frames),
                 on_frame=count,
             )
-    except VidFaceDeblurError as error:
-        report.add_failure(job.source, error)
-        if not plan.many:
-            report.write()
-            raise
-        display.error(str(error))
-        return exit_code(error)
     except Exception as error:
         report.add_failure(job.source, error)
         if not plan.many:
             raise
-        return _internal(error, display, verbose=verbose, about=str(job.source))
+        if isinstance(error, VidFaceDeblurError):
+            display.error(str(error))
+            return exit_code(error)
+        return _internal(error, display, about=str(job.source))
     report.add(summary)
     display.summary(summary)
     return DAMAGED if summary.damaged else OK
 
 
-def _internal(error: Exception, display: Display, *, verbose: bool, about: str = "") -> int:
-    """Print an error that nobody foresaw; `OSError` and `MemoryError` explain themselves."""
+def _internal(error: Exception, display: Display, *, about: str = "") -> int:
+    """Print an error that nobody foresaw; `OSError` explains itself."""
+    verbose = logging.getLogger().isEnabledFor(logging.INFO)
     if verbose:
         traceback.print_exception(error, file=sys.stderr)
     where = f"{about}: " if about else ""
@@ -222,16 +237,25 @@ def _list_models() -> int:
     return OK
 
 
-def _stop_on_signals() -> None:
-    """First SIGINT or SIGTERM: stop cleanly. Second: at once."""
+@contextmanager
+def _signals_stop() -> Iterator[None]:
+    """First SIGINT or SIGTERM: stop cleanly. Second: at once. In another thread: as before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-        for again in (signal.SIGINT, signal.SIGTERM):
+        for again in numbers:
             signal.signal(again, lambda n, _: os._exit(128 + n))
         raise _Stopped(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 __all__ = ["exit_code", "main"]

@@ -98,11 +98,11 @@ class Display:
         for warning in run.warnings:
             self.note(warning)
         if run.truncated:
-            self.note(f"damaged input: {run.truncated}")
+            self.error(f"damaged input: {run.truncated}")
         elif run.damaged:
-            self.note(
-                f"damaged input: {run.corrupt_frames} corrupt frames and {run.bad_packets} bad"
-                " packets; the output is complete"
+            self.error(
+                f"damaged input {run.input}: {run.corrupt_frames} corrupt frames,"
+                f" {run.bad_packets} bad packets; what could be read is in the output"
             )
         if self._quiet:
             return

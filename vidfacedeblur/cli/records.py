@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -49,9 +50,12 @@ class TimingsFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
+        # Also after an error or a signal: every row that is there is whole and true.
+        if self._file is not None and self._path is not None:
+            with _writing(self._path):
+                self._file.close()
+                self._part.replace(self._path)
+            self._file = None
 
     @property
     def _part(self) -> Path:
@@ -66,18 +70,20 @@ class TimingsFile:
         milliseconds = [round(getattr(timing, stage), 3) for stage in (*STAGES, "total")]
         faces = [_face_values(face) for face in result.faces]
         head = (str(source), result.index, result.pts, result.time)
-        if self._path.suffix == ".csv":
-            csv.writer(self._file).writerow([*head, *milliseconds, json.dumps(faces)])
-        else:
-            row = dict(zip(COLUMNS, (*head, *milliseconds, faces), strict=True))
-            self._file.write(json.dumps(row) + "\n")
+        with _writing(self._path):
+            if self._path.suffix == ".csv":
+                csv.writer(self._file).writerow([*head, *milliseconds, json.dumps(faces)])
+            else:
+                row = dict(zip(COLUMNS, (*head, *milliseconds, faces), strict=True))
+                self._file.write(json.dumps(row) + "\n")
 
-    def finish(self) -> None:
-        """Put the file under its name."""
-        if self._file is not None and self._path is not None:
-            self._file.close()
-            self._part.replace(self._path)
-            self._file = None
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _face_values(face: Face) -> dict[str, Any]:
@@ -94,7 +100,7 @@ def _face_values(face: Face) -> dict[str, Any]:
 
 
 class Report:
-    """A JSON summary of the whole run, and of each input."""
+    """A JSON summary of the whole run, and of each input; written however the run ends."""
 
     def __init__(self, path: Path | None, options: dict[str, Any]) -> None:
         if path is not None and not path.absolute().parent.is_dir():
@@ -102,8 +108,24 @@ class Report:
         self._path = path
         self._options = options
         self._failures: list[dict[str, str]] = []
+        self._skipped: list[str] = []
         self.summaries: list[RunSummary] = []
         self.provenance = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.write(complete=error is None or isinstance(error, Exception))
+
+    def add_skipped(self, source: Path) -> None:
+        """Take in an input that was left out because its output exists."""
+        self._skipped.append(str(source))
 
     def add(self, summary: RunSummary) -> None:
         """Take in a finished input."""
@@ -113,30 +135,35 @@ class Report:
         """Take in an input that failed."""
         self._failures.append({"input": str(source), "error": str(error)})
 
-    def write(self) -> None:
+    def write(self, *, complete: bool) -> None:
         """Write the file, if one was asked for.
+
+        Args:
+            complete: Whether the run came to its end, rather than being stopped.
 
         Raises:
             OutputError: It cannot be written.
         """
         if self._path is None:
             return
-        text = io.StringIO()
-        json.dump(self._content(), text, indent=2, default=str)
+        text = json.dumps(self._content(complete=complete), indent=2, default=str)
         part = self._path.with_name(f".{self._path.name}.part")
         try:
-            part.write_text(text.getvalue() + "\n", encoding="utf-8")
-            part.replace(self._path)
-        except OSError as error:
+            with _writing(self._path):
+                part.write_text(text + "\n", encoding="utf-8")
+                part.replace(self._path)
+        finally:
             part.unlink(missing_ok=True)
-            raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
 
-    def _content(self) -> dict[str, Any]:
+    def _content(self, *, complete: bool) -> dict[str, Any]:
         runs = self.summaries
         frames, seconds = sum(r.frames for r in runs), sum(r.seconds for r in runs)
         summary: dict[str, Any] = {
             "inputs": len(runs) + len(self._failures),
             "failed": len(self._failures),
+            "damaged": sum(r.damaged for r in runs),
+            "skipped": len(self._skipped),
+            "complete": complete,
             "frames": frames,
             "faces": sum(r.faces for r in runs),
             "seconds": seconds,
@@ -151,4 +178,5 @@ class Report:
             "summary": summary,
             "runs": [asdict(r) | {"fps": r.fps, "damaged": r.damaged} for r in runs],
             "failures": self._failures,
+            "skipped": self._skipped,
         }

@@ -20,7 +20,7 @@ from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.registry import MODELS
 
 _PREFIX = "VIDFACEDEBLUR_"
-_OTHER_VARIABLES = {"VIDFACEDEBLUR_CACHE", "VIDFACEDEBLUR_DATA"}
+_OTHER_VARIABLES = {_PREFIX + name for name in ("CACHE", "CONFIG", "DATA")}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -126,13 +126,14 @@ def build_parser() -> argparse.ArgumentParser:
         usage="vidfacedeblur INPUT... -o OUT [options]",
         description="Find the faces in videos or pictures, deblur them, and write the same videos"
         " back with only the faces changed.",
-        epilog="Every option can also be set as VIDFACEDEBLUR_<NAME> or in the --config file.",
+        epilog="Options can also be set as VIDFACEDEBLUR_<NAME> or, but for the output, in the"
+        " --config file; a flag wins over a variable, a variable over the file.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
     parser.add_argument("inputs", nargs="*", metavar="INPUT", type=Path, help="files or folders")
     parser.add_argument(
-        "-o", "--output", metavar="OUT", type=Path, help="file for one input, else a folder"
+        "-o", "--output", metavar="OUT", help="file for one input, else a folder (as is OUT/)"
     )
     parser.add_argument("--config", metavar="FILE", type=Path, help="options from a TOML file")
     parser.add_argument("--list-models", action="store_true", help="show the models and exit")
@@ -171,7 +172,8 @@ def resolve(
             unknown key.
     """
     environment = os.environ if environment is None else environment
-    stored = read_config(flags["config"]) if "config" in flags else {}
+    path = flags.get("config") or environment.get(_PREFIX + "CONFIG")
+    stored = read_config(Path(path)) if path else {}
     values = {}
     for setting in SETTINGS:
         variable = _PREFIX + setting.key.upper()
@@ -180,11 +182,14 @@ def resolve(
         elif variable in environment:
             given, origin = environment[variable], variable
         elif setting.key in stored:
-            given, origin = stored[setting.key], f"{setting.name} in {flags['config']}"
+            given, origin = stored[setting.key], f"{setting.name} in {path}"
         else:
             values[setting.key] = setting.default
             continue
         values[setting.key] = _value(setting, given, origin)
+    for one, other in (("overwrite", "skip_existing"), ("skip_existing", "overwrite")):
+        if one in flags and other not in flags:
+            values[other] = False  # the flag decides between the two
     known = {_PREFIX + setting.key.upper() for setting in SETTINGS} | _OTHER_VARIABLES
     strays = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
     return values, [f"unknown environment variable {name} ignored" for name in strays]

@@ -65,11 +65,13 @@ def load_model(name: str, path: Path | None = None) -> LoadedModel:
     if expected is not None and digest != expected:
         raise WeightsError(f"the bundled weights {path} were altered: install the package again")
     metadata, state = _read(path)
+    if metadata.get("format", _FORMAT) != _FORMAT:
+        raise WeightsError(f"{path} has the format {metadata['format']!r}, not {_FORMAT!r}")
     if metadata.get("model", name) != name:
         raise WeightsError(f"{path} holds weights of {metadata['model']}, not of {name}")
     config = make_config(name, _config_values(metadata, path))
-    network = make_network(name, config)
-    _fill(network, state, path, name)
+    network = _make(name, config, state, path)
+    _fill(network, state, path)
     return LoadedModel(name, network.eval(), config, digest, path)
 
 
@@ -113,12 +115,25 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 def _config_values(metadata: dict[str, str], path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(metadata.get("config", "{}")))
+        values = json.loads(metadata.get("config", "{}"))
     except ValueError as error:
         raise WeightsError(f"the configuration inside {path} is not valid JSON") from error
+    if not isinstance(values, dict):
+        raise WeightsError(f"the configuration inside {path} is not a table of settings")
+    return values
 
 
-def _fill(network: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
+def _make(name: str, config: Any, state: dict[str, Tensor], path: Path) -> nn.Module:
+    """Make the network, after a check without memory that the weights fit it."""
+    try:
+        with torch.device("meta"):
+            _check_fit(make_network(name, config), state, path, name)
+        return make_network(name, config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"the configuration inside {path} does not fit {name}") from error
+
+
+def _check_fit(network: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
     wanted = network.state_dict()
     wrong = set(wanted) ^ set(state)
     wrong |= {key for key in set(wanted) & set(state) if wanted[key].shape != state[key].shape}
@@ -127,6 +142,10 @@ def _fill(network: nn.Module, state: dict[str, Tensor], path: Path, name: str) -
             f"{path} does not fit model {name}: {len(wrong)} tensors are missing, unknown or of"
             f" another shape, {min(wrong)} among them"
         )
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    wanted = network.state_dict()
     network.load_state_dict({key: value.to(wanted[key].dtype) for key, value in state.items()})
     if not all(torch.isfinite(v).all() for v in network.state_dict().values()):
         raise WeightsError(f"{path} holds values that are not finite")
