@@ -124,7 +124,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _evict(folder: Path, *, keep: Path) -> None:
     """Delete the files used longest ago until the folder is within its limit."""
-    files = [f for f in folder.iterdir() if f.suffix in (".onnx", ".plan", ".blob") and f != keep]
+    files = [f for f in folder.iterdir() if f.suffix in (".onnx", ".plan") and f != keep]
     files.sort(key=lambda f: f.stat().st_mtime)
     total = keep.stat().st_size + sum(f.stat().st_size for f in files)
     for file in files:

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from vidfacedeblur.engines.spec import NetworkSpec
-from vidfacedeblur.models.layers import InstanceNorm
 
 OPSET = 18
 SCHEMA = 1
@@ -60,10 +59,7 @@ def half_precision(module: nn.Module) -> nn.Module:
     Norms compute in float32 (see `InstanceNorm`) and so does the final sum and clamp of every model
     here; what is left in float16 are the convolutions.
     """
-    copied = copy.deepcopy(module).half()
-    if not any(isinstance(part, InstanceNorm) for part in copied.modules()):
-        return copied
-    return copied.eval()
+    return copy.deepcopy(module).half()
 
 
 def check_samples(spec: NetworkSpec, batch: int) -> list[Tensor]:

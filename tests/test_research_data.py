@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from vidfacedeblur import FaceDeblurPipeline, VideoOptions
-from vidfacedeblur.trainers.__main__ import _restorer
+from vidfacedeblur.deblur import open_deblurrer
+from vidfacedeblur.engines import choose
 from vidfacedeblur.trainers.evaluation import evaluate, load_pair, shipped_set
 
 LEAST_GAIN = {"deepdeblur": 0.5, "deblurgan": 0.5, "deblurganv2": 1.5}
@@ -22,7 +23,7 @@ def test_bundled_weights_gain_on_the_fixed_evaluation(name: str, research_data: 
 
     items = shipped_set()[::31]  # each kernel size six times
     pairs = [load_pair(item, research_data / "faces") for item in items]
-    deblurrer = _restorer(load_model(name), "auto", "cpu")
+    deblurrer = open_deblurrer(load_model(name), choose("auto", "cpu"))
     base, score = evaluate(pairs, {name: deblurrer.batch})
     deblurrer.close()
     assert score.psnr > base.psnr + LEAST_GAIN[name]

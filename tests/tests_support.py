@@ -28,7 +28,7 @@ def write_portrait_clip(
         video.width, video.height, video.pix_fmt = 256, 240, "yuv420p"
         video.time_base = video.codec_context.time_base = Fraction(1, 1000)
         if audio:
-            _write_audio(container, seconds=0.04 * frames)
+            write_audio(container, seconds=0.04 * frames)
         for i, time in enumerate(times):
             image = portrait(2 * (i % 20)) if faces else np.full((240, 256, 3), 90, np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
@@ -38,7 +38,8 @@ def write_portrait_clip(
     return times
 
 
-def _write_audio(container: av.container.OutputContainer, *, seconds: float) -> None:
+def write_audio(container: av.container.OutputContainer, *, seconds: float) -> None:
+    """Add an AAC tone."""
     stream = container.add_stream("aac", rate=48000)
     tone = np.sin(np.arange(int(48000 * seconds)) / 20).astype(np.float32)[None]
     frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from vidfacedeblur.deblur import Deblurrer
-from vidfacedeblur.engines import choose, deblur_spec, open_network
+from vidfacedeblur.deblur import open_deblurrer
+from vidfacedeblur.engines import choose
 from vidfacedeblur.errors import InputError, OptionError, VidFaceDeblurError
 from vidfacedeblur.faces import MARGIN
 from vidfacedeblur.models.bundle import bundled
 from vidfacedeblur.models.registry import MODELS, make_config
-from vidfacedeblur.models.weights import LoadedModel, load_model, save_model
+from vidfacedeblur.models.weights import load_model, save_model
 from vidfacedeblur.trainers import evaluation
 from vidfacedeblur.trainers.curves import plot_log
 from vidfacedeblur.trainers.data import (
@@ -163,7 +163,8 @@ def _export(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=args.out) as folder:
         draft = Path(folder) / f"{name}.safetensors"
         digest = save_model(draft, name, config, state["average"])
-        deblurrer = _restorer(load_model(name, draft), "auto", "auto")
+        choice = choose("auto", "auto")
+        deblurrer = open_deblurrer(load_model(name, draft), choice, on_status=_say)
         methods: dict[str, evaluation.Restore] = {name: deblurrer.batch}
         base, score = _scores(pairs, methods)
         card = {
@@ -197,11 +198,12 @@ def _export(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     chosen = args.models or [name for name in MODELS if bundled(name)]
+    choice = choose(args.engine, args.device)
     methods: dict[str, evaluation.Restore] = {}
     for text in chosen:
         name, _, file = text.partition("=")
         loaded = load_model(name, Path(file) if file else None)
-        methods[text] = _restorer(loaded, args.engine, args.device).batch
+        methods[text] = open_deblurrer(loaded, choice, on_status=_say).batch
     if not methods:
         raise OptionError("no model has bundled weights; name one as NAME=FILE")
     pairs = _pairs(args.data, args.limit)
@@ -230,12 +232,6 @@ def _pairs(folder: Path, limit: int | None) -> list[evaluation.Pair]:
         picks = np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)
         items = [items[i] for i in picks]
     return [evaluation.load_pair(item, folder) for item in _progress(items, len(items))]
-
-
-def _restorer(loaded: LoadedModel, engine: str, device: str) -> Deblurrer:
-    spec = deblur_spec(loaded)
-    network = open_network(spec, choose(engine, device), on_status=_say)
-    return Deblurrer(network, multiple=spec.multiple, sha256=loaded.sha256)
 
 
 def _scores(

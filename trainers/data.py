@@ -21,12 +21,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidfacedeblur.errors import InputError
+from vidfacedeblur.faces import MARGIN
 from vidfacedeblur.types import Box, ByteImage
 
 PACK_SIDE = 144
 """Side of a packed face in pixels."""
-PACK_MARGIN = 0.2875
-"""Margin of a packed face, so that its middle 128 pixels are the crop with the pipeline's 0.2."""
+CROP_SIDE = 128
+"""Side of the pipeline's crop within a packed face; the rest is room for the blur."""
+PACK_MARGIN = ((1 + 2 * MARGIN) * PACK_SIDE / CROP_SIDE - 1) / 2
+"""Margin of a packed face, as a share of the box's longer side."""
 _JPEG_QUALITY = 95
 
 

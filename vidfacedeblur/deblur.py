@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vidfacedeblur.engines import Choice, deblur_spec, open_network
+from vidfacedeblur.models.weights import LoadedModel
 from vidfacedeblur.types import FaceCrop, FloatImage, Network
 
 
@@ -56,3 +58,18 @@ class Deblurrer:
     def close(self) -> None:
         """Free the network."""
         self.network.close()
+
+
+def open_deblurrer(
+    model: LoadedModel, choice: Choice, *, on_status: Callable[[str], None] = lambda line: None
+) -> Deblurrer:
+    """Make a model ready to deblur; close it when done.
+
+    Args:
+        model: The network with its weights.
+        choice: What runs it.
+        on_status: Told in one line when something slow begins.
+    """
+    spec = deblur_spec(model)
+    network = open_network(spec, choice, on_status=on_status)
+    return Deblurrer(network, multiple=spec.multiple, sha256=model.sha256)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -22,14 +23,13 @@ import numpy as np
 
 from vidfacedeblur import __version__
 from vidfacedeblur.config import DEFAULT_MODEL, FaceOptions, ModelOptions, VideoOptions
-from vidfacedeblur.deblur import Deblurrer
-from vidfacedeblur.engines import choose, deblur_spec, mtcnn_specs, open_network
+from vidfacedeblur.deblur import open_deblurrer
+from vidfacedeblur.engines import choose, mtcnn_specs, open_network
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.faces import MtcnnDetector, Tracker, cut, paste_all, sharpness
-from vidfacedeblur.models.registry import entry
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.stages import grouped, prefetch
-from vidfacedeblur.timing import share, summarize
+from vidfacedeblur.timing import Tally, share
 from vidfacedeblur.types import (
     Box,
     ByteImage,
@@ -37,7 +37,6 @@ from vidfacedeblur.types import (
     FaceCrop,
     FloatImage,
     FrameResult,
-    FrameTiming,
     RunSummary,
 )
 from vidfacedeblur.video import SourceInfo, open_sink, open_source
@@ -90,7 +89,6 @@ class FaceDeblurPipeline:
         if not isinstance(self.faces, FaceOptions) or not isinstance(self.video, VideoOptions):
             raise OptionError("faces and video must be FaceOptions and VideoOptions")
         say = on_status or _log.info
-        entry(model)
         choice = choose(engine, device)
         self.notes = tuple(
             f"using {choice.engine} on {choice.device} ({reason})" for reason in choice.passed_over
@@ -98,13 +96,11 @@ class FaceDeblurPipeline:
         """Why a better engine or device is not used, a line each."""
         loaded = load_model(model, own)
         with ExitStack() as stack:
-            spec = deblur_spec(loaded)
-            network = open_network(spec, choice, on_status=say)
-            stack.callback(network.close)
+            self.deblurrer = open_deblurrer(loaded, choice, on_status=say)
+            stack.callback(self.deblurrer.close)
             nets = [open_network(spec, choice, on_status=say) for spec in mtcnn_specs()]
             for net in nets:
                 stack.callback(net.close)
-            self.deblurrer = Deblurrer(network, multiple=spec.multiple, sha256=loaded.sha256)
             self._detector = MtcnnDetector(*nets)
             self._resources = stack.pop_all()
 
@@ -161,8 +157,7 @@ class FaceDeblurPipeline:
             LossError: Something would be lost, and `VideoOptions.strict` is on.
         """
         begin = time.perf_counter()
-        timings: list[FrameTiming] = []
-        found = 0
+        tally = Tally()
         with ExitStack() as stack:
             opened = stack.enter_context(open_source(Path(source), self.video))
             on_start(opened.info)
@@ -178,12 +173,9 @@ class FaceDeblurPipeline:
                 with work.clock.measure("encode"):
                     sink.write(work.frame)
                 result = work.result()
-                timings.append(result.timing)
-                found += len(result.faces)
+                tally.add(result.timing, faces=len(result.faces))
                 on_frame(result)
             written = sink.finish()
-            warnings = (*opened.warnings, *sink.warnings)
-            damage = (opened.corrupt_frames, opened.bad_packets, opened.truncated)
         network = self.deblurrer.network
         return RunSummary(
             input=str(source),
@@ -191,14 +183,14 @@ class FaceDeblurPipeline:
             model=self.options.model,
             engine=network.engine,
             device=network.device,
-            frames=len(timings),
-            faces=found,
+            frames=tally.frames,
+            faces=tally.faces,
             seconds=time.perf_counter() - begin,
-            stages=summarize(timings),
-            corrupt_frames=damage[0],
-            bad_packets=damage[1],
-            truncated=damage[2],
-            warnings=warnings,
+            stages=tally.stages(),
+            corrupt_frames=opened.corrupt_frames,
+            bad_packets=opened.bad_packets,
+            truncated=opened.truncated,
+            warnings=(*opened.warnings, *sink.warnings),
         )
 
     def process(
@@ -297,24 +289,18 @@ class FaceDeblurPipeline:
     def _deblur(self, works: Sequence[Work]) -> None:
         """Cut, deblur and paste the faces of some frames, all crops of a size as one batch."""
         begin = time.perf_counter()
-        for work in works:
-            work.crops = [
-                cut(work.canvas, face, crop_size=self.faces.crop_size) for face in work.faces
-            ]
-        crops = [crop for work in works for crop in work.crops]
-        restored = iter(self.deblurrer.crops(crops))
-        busy = [work for work in works if work.crops]
-        if busy:
-            share([w.clock for w in busy], "deblur", 1e3 * (time.perf_counter() - begin))
-        for work in busy:
+        busy = [work for work in works if work.faces]
+        if not busy:
+            return
+        size = self.faces.crop_size
+        crops = [[cut(w.canvas, face, crop_size=size) for face in w.faces] for w in busy]
+        restored = iter(self.deblurrer.crops(list(chain.from_iterable(crops))))
+        share([w.clock for w in busy], "deblur", 1e3 * (time.perf_counter() - begin))
+        for work, own in zip(busy, crops, strict=True):
             with work.clock.measure("paste"):
-                images = [next(restored) for _ in work.crops]
-                paste_all(work.canvas, work.crops, images, strength=self.faces.strength)
-                work.faces = [
-                    self._judged(crop, image)
-                    for crop, image in zip(work.crops, images, strict=True)
-                ]
-                work.crops = []
+                images = list(islice(restored, len(own)))
+                paste_all(work.canvas, own, images, strength=self.faces.strength)
+                work.faces = [self._judged(*pair) for pair in zip(own, images, strict=True)]
 
     def _judged(self, crop: FaceCrop, restored: FloatImage) -> Face:
         """The face with its sharpness before and after; no "after" where nothing was applied."""

@@ -122,11 +122,6 @@ class Frame:
     passengers: tuple[av.Packet[Any], ...] = ()
     """Packets of the other streams that lie before this frame in the file; the sink copies them."""
 
-    @property
-    def time(self) -> float | None:
-        """Presentation time in seconds, for display only."""
-        return None if self.pts is None else float(self.pts * self.time_base)
-
 
 @dataclass(frozen=True)
 class FrameResult:

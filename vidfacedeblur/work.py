@@ -12,7 +12,7 @@ import numpy as np
 
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.timing import StageClock
-from vidfacedeblur.types import Box, ByteImage, Canvas, Face, FaceCrop, Frame, FrameResult
+from vidfacedeblur.types import Box, ByteImage, Canvas, Face, Frame, FrameResult
 from vidfacedeblur.video import Source, open_canvas
 
 Colour = Literal["rgb", "bgr"]
@@ -26,7 +26,6 @@ class Work:
     canvas: Canvas
     clock: StageClock = field(default_factory=StageClock)
     faces: list[Face] = field(default_factory=list)
-    crops: list[FaceCrop] = field(default_factory=list)
 
     def result(self, image: Any = None) -> FrameResult:
         """What is known of the frame now."""

@@ -167,9 +167,9 @@ def test_a_mistake_gives_one_clear_line(
             container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
             container.mux(stream.encode(None))
     with av.open("sound.m4a", "w", format="mp4") as container:
-        from tests_support import _write_audio
+        from tests_support import write_audio
 
-        _write_audio(container, seconds=0.2)
+        write_audio(container, seconds=0.2)
     if "--weights" not in arguments and "--model" not in arguments:
         arguments = [*arguments, "--weights", str(small_weights)]
     monkeypatch.setattr("vidfacedeblur.engines.select.cuda_problem", lambda _: "no GPU here")

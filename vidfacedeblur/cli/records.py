@@ -1,4 +1,4 @@
-"""The files that ``--timings`` and ``--report`` write; each appears whole or not at all."""
+"""The files that ``--timings`` and ``--report`` write, also of a run that was stopped."""
 
 from __future__ import annotations
 
@@ -33,15 +33,13 @@ class TimingsFile:
 
     def __enter__(self) -> Self:
         if self._path is not None:
-            try:
+            with _writing(self._path):
                 # A file name may hold bytes that are no text; they are written as they are.
                 self._file = self._part.open(
                     "w", newline="", encoding="utf-8", errors="surrogateescape"
                 )
-            except OSError as error:
-                raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
-            if self._path.suffix == ".csv":
-                csv.writer(self._file).writerow(COLUMNS)
+                if self._path.suffix == ".csv":
+                    csv.writer(self._file).writerow(COLUMNS)
         return self
 
     def __exit__(
