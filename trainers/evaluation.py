@@ -1,214 +1,252 @@
-"""The fixed evaluation ``synthetic-faces`` v1, and the table and picture that it gives.
-
-The set is a list of file names with their sha256, the square that is cut from each, and the size
-and seed of its blur (``synthetic_faces_v1.csv``, test split only); the pixels stay where they are.
-Each face is cut to 128 pixels, convolved with a random-trajectory kernel of odd size 13 to 27,
-centred on its centroid, given noise of 0.01, and rounded to 8 bits.
-"""
+"""Judging methods on a fixed set: fidelity, colour, time, and what face detection makes of it."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
+from dataclasses import dataclass, field
+from itertools import groupby, islice
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from vidfacedeblur.errors import InputError
-from vidfacedeblur.trainers.blur import as_eight_bit, convolve, random_kernels
-from vidfacedeblur.trainers.data import ManifestRow, cut_square, read_picture
+from vidfacedeblur.faces import MtcnnDetector
+from vidfacedeblur.trainers.baselines import Deconvolve
+from vidfacedeblur.trainers.fixed_sets import Pair
 from vidfacedeblur.trainers.metrics import psnr, ssim
-from vidfacedeblur.types import Box, ByteImage
+from vidfacedeblur.types import Face, FloatImage
 
-NAME = "synthetic-faces v1"
-SIDE = 128
-KERNEL_SIZES = tuple(range(13, 28, 2))
-NOISE = 0.01
-COLUMNS = ("file", "sha256", "x0", "y0", "side", "kernel_size", "seed")
+BLURRED = "blurred input"
 
 Restore = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Maps (N, S, S, 3) float32 RGB in [0, 1] to the same."""
+"""Maps (N, H, W, 3) float32 RGB in [0, 1] to the same."""
+
+_BATCH = 8
+_TIMED = 20
+"""Pictures that are restored one at a time, for the clock."""
+_SHARP_EVERY = 4
+"""Every so many pictures of a set, the sharp one is restored too."""
+_MIN_FACE = 32
 
 
 @dataclass(frozen=True)
-class Item:
-    """One face of the set."""
+class Result:
+    """What one method did to one pair."""
 
-    file: str
-    sha256: str
-    square: Box
-    kernel_size: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A sharp face and its blurred partner, (128, 128, 3) float32 RGB in [0, 1]."""
-
-    item: Item
-    sharp: NDArray[np.float32]
-    blurred: NDArray[np.float32]
+    method: str
+    group: str
+    psnr: float
+    """dB."""
+    ssim: float
+    shift: tuple[float, float, float]
+    """Mean of restored minus sharp, by channel, in levels of 255."""
+    face_score: float
+    """The detector's probability of a face; 0 where it finds none."""
+    landmark_error: float
+    """Mean distance of the five landmarks from those of the sharp face, as a share of the eyes'
+    distance; NaN where either has no face."""
+    sharp_psnr: float
+    """dB of the restored sharp picture against itself; NaN where that was not tried."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Means over the set for one method."""
+    """Means over a set for one method."""
 
     method: str
+    images: int
     psnr: float
-    """dB."""
     ssim: float
     milliseconds: float
-    """Time to deblur one face, when given one at a time; NaN for the blurred input."""
-    by_kernel: dict[int, float]
-    """Mean PSNR in dB by kernel size."""
+    """Median time to restore one picture, given one at a time; NaN for what is not a network."""
+    shift: float
+    """Largest absolute mean shift of a channel over the set, in levels of 255."""
+    faces: float
+    """Share of the pictures in which the detector finds the face."""
+    face_score: float
+    landmark_error: float
+    sharp_psnr: float
+    by_group: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Mean PSNR in dB and SSIM, by group."""
 
 
-def list_set(rows: Iterable[ManifestRow], find: Callable[[ByteImage], Box | None]) -> list[Item]:
-    """Draw up the set from the test rows of a manifest.
+class FaceJudge:
+    """What detection thinks of a restored face, beside the sharp one."""
+
+    def __init__(self, detector: MtcnnDetector) -> None:
+        self._detector = detector
+
+    def face(self, image: FloatImage) -> Face | None:
+        """The likeliest face of an (H, W, 3) picture in [0, 1]."""
+        pixels = np.rint(255 * image).astype(np.uint8)
+        faces = self._detector.detect(pixels, min_face=_MIN_FACE, min_score=0.0)
+        return max(faces, key=lambda face: face.score, default=None)
+
+    def verdict(self, restored: FloatImage, truth: Face | None) -> tuple[float, float]:
+        """Score and landmark error; see `Result`."""
+        found = self.face(restored)
+        if found is None:
+            return 0.0, float("nan")
+        if truth is None or truth.landmarks is None or found.landmarks is None:
+            return found.score, float("nan")
+        ours, theirs = np.array(found.landmarks), np.array(truth.landmarks)
+        eyes = float(np.hypot(*(theirs[1] - theirs[0])))
+        return found.score, float(np.hypot(*(ours - theirs).T).mean() / max(eyes, 1e-6))
+
+
+def judge(
+    pairs: Iterable[Pair],
+    networks: dict[str, Restore],
+    classical: dict[str, Deconvolve],
+    detector: MtcnnDetector,
+    *,
+    on_pair: Callable[[int], object] = lambda count: None,
+) -> Iterator[Result]:
+    """Let every method restore every pair.
 
     Args:
-        rows: The pictures.
-        find: Returns the square around the face, or None where there is none.
+        pairs: In any order; neighbours of one size make a batch.
+        networks: By name.
+        classical: By name; only for pairs whose kernel is known.
+        detector: Judges the faces.
+        on_pair: Told how many pairs were done since the last call.
     """
-    items: list[Item] = []
-    for row in rows:
-        if row.split != "test":
-            continue
-        square = find(read_picture(row.path))
-        if square is None:
-            continue
-        x0, y0, side = round(square.x0), round(square.y0), round(square.width)
-        whole = Box(x0, y0, x0 + side, y0 + side)
-        seed = len(items)
-        size = KERNEL_SIZES[seed % len(KERNEL_SIZES)]
-        digest = hashlib.sha256(row.path.read_bytes()).hexdigest()
-        items.append(Item(row.name, digest, whole, size, seed))
-    return items
+    faces = FaceJudge(detector)
+    count = 0
+    for batch in _batches(pairs):
+        truths = [faces.face(pair.sharp) for pair in batch]
+        sharp_too = [i for i in range(len(batch)) if (count + i) % _SHARP_EVERY == 0]
+        for name, images, kept in _restored(batch, networks, classical, sharp_too):
+            yield from _results(name, batch, images, truths, faces, kept)
+        for pair in batch:
+            yield from _peers(pair)
+        count += len(batch)
+        on_pair(len(batch))
 
 
-def write_set(path: Path, items: Iterable[Item]) -> None:
-    """Write the list of the set as CSV."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for i in items:
-            corner = (int(i.square.x0), int(i.square.y0), int(i.square.width))
-            writer.writerow((i.file, i.sha256, *corner, i.kernel_size, i.seed))
+def time_each(restore: Restore, pairs: Iterable[Pair]) -> float:
+    """Median milliseconds to restore one picture, given one at a time."""
+    took = []
+    for i, pair in enumerate(islice(pairs, _TIMED)):
+        if i == 0:
+            restore(pair.blurred[None])  # the first call may still prepare something
+        begin = time.perf_counter()
+        restore(pair.blurred[None])
+        took.append(1e3 * (time.perf_counter() - begin))
+    return float(np.median(took))
 
 
-def shipped_set() -> list[Item]:
-    """The list that ships with the package."""
-    text = (resources.files("vidfacedeblur.trainers") / "synthetic_faces_v1.csv").read_text("utf-8")
-    items = []
-    for row in csv.DictReader(text.splitlines()):
-        x0, y0, side = int(row["x0"]), int(row["y0"]), int(row["side"])
-        square = Box(x0, y0, x0 + side, y0 + side)
-        items.append(
-            Item(row["file"], row["sha256"], square, int(row["kernel_size"]), int(row["seed"]))
-        )
-    return items
-
-
-def load_pair(item: Item, folder: Path) -> Pair:
-    """Read one face and blur it as the set says.
-
-    Raises:
-        InputError: The file is missing, or is not the one that the set names.
-    """
-    path = folder / item.file
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    if digest != item.sha256:
-        raise InputError(f"{path} is not the picture that {NAME} was made from")
-    sharp = cut_square(read_picture(path), item.square, SIDE).astype(np.float32) / np.float32(255)
-    rng = np.random.default_rng(item.seed)
-    image = torch.from_numpy(sharp).permute(2, 0, 1)[None]
-    blurred = convolve(image, random_kernels([item.kernel_size], rng))
-    noise = rng.normal(0, NOISE, blurred.shape).astype(np.float32)
-    eight_bit = as_eight_bit(blurred + torch.from_numpy(noise))
-    return Pair(item, sharp, eight_bit[0].permute(1, 2, 0).numpy())
-
-
-def evaluate(
-    pairs: Sequence[Pair],
-    methods: dict[str, Restore],
-    *,
-    on_item: Callable[[], None] = lambda: None,
-) -> Iterator[Score]:
-    """Score the blurred input, then each method, over the pairs."""
-    yield _score("blurred input", pairs, [pair.blurred for pair in pairs], float("nan"))
-    for name, restore in methods.items():
-        restored, times = [], []
-        restore(pairs[0].blurred[None])  # the first call may still prepare something
-        for pair in pairs:
-            begin = time.perf_counter()
-            restored.append(restore(pair.blurred[None])[0])
-            times.append(time.perf_counter() - begin)
-            on_item()
-        yield _score(name, pairs, restored, 1e3 * float(np.median(times)))
-
-
-def _score(
-    name: str, pairs: Sequence[Pair], restored: list[NDArray[np.float32]], milliseconds: float
-) -> Score:
-    a = torch.from_numpy(np.stack(restored)).permute(0, 3, 1, 2)
-    b = torch.from_numpy(np.stack([pair.sharp for pair in pairs])).permute(0, 3, 1, 2)
-    decibels = psnr(a, b)
-    parts = zip(torch.split(a, 64), torch.split(b, 64), strict=True)
-    similarity = torch.cat([ssim(x, y) for x, y in parts])
-    sizes = torch.tensor([pair.item.kernel_size for pair in pairs])
-    by_kernel = {int(k): float(decibels[sizes == k].mean()) for k in sorted(set(sizes.tolist()))}
-    return Score(name, float(decibels.mean()), float(similarity.mean()), milliseconds, by_kernel)
-
-
-def table(scores: Sequence[Score]) -> str:
-    """The scores as a Markdown table, the gain over the blurred input beside each figure."""
-    base = scores[0]
-    lines = [
-        "| method | PSNR dB | gain | SSIM | gain | ms a face |",
-        "|---|---|---|---|---|---|",
-    ]
-    for score in scores:
-        own = score is base
-        gains = (
-            ("", "")
-            if own
-            else (
-                f"{score.psnr - base.psnr:+.2f}",
-                f"{score.ssim - base.ssim:+.3f}",
+def summarized(results: Sequence[Result], times: dict[str, float]) -> list[Score]:
+    """Means of each method's results, methods in the order in which they first come."""
+    scores = []
+    for method in dict.fromkeys(result.method for result in results):
+        own = [result for result in results if result.method == method]
+        groups = dict.fromkeys(result.group for result in own)
+        by_group = {g: _means([r for r in own if r.group == g]) for g in groups}
+        decibels, similarity = _means(own)
+        scores.append(
+            Score(
+                method=method,
+                images=len(own),
+                psnr=decibels,
+                ssim=similarity,
+                milliseconds=times.get(method, float("nan")),
+                shift=float(np.abs(np.mean([r.shift for r in own], axis=0)).max()),
+                faces=_mean_known([_found(r.face_score) for r in own]),
+                face_score=_mean_known([r.face_score for r in own]),
+                landmark_error=_mean_known([r.landmark_error for r in own]),
+                sharp_psnr=_mean_known([r.sharp_psnr for r in own]),
+                by_group=by_group,
             )
         )
-        took = "" if own else f"{score.milliseconds:.1f}"
-        lines.append(
-            f"| {score.method} | {score.psnr:.2f} | {gains[0]} | {score.ssim:.3f} | {gains[1]}"
-            f" | {took} |"
+    return scores
+
+
+Restored = tuple[str, NDArray[np.float32], dict[int, NDArray[np.float32]]]
+"""A method, its pictures, and what it made of some sharp ones, by place in the batch."""
+
+
+def _restored(
+    batch: Sequence[Pair],
+    networks: dict[str, Restore],
+    classical: dict[str, Deconvolve],
+    sharp_too: Sequence[int],
+) -> Iterator[Restored]:
+    blurred = np.stack([pair.blurred for pair in batch])
+    yield BLURRED, blurred, {}
+    if all(pair.kernel is not None for pair in batch):
+        for name, deconvolve in classical.items():
+            images = [deconvolve(p.blurred, p.kernel) for p in batch if p.kernel is not None]
+            yield name, np.stack(images), {}
+    for name, restore in networks.items():
+        kept = {}
+        if sharp_too:
+            sharp = np.stack([batch[i].sharp for i in sharp_too])
+            kept = dict(zip(sharp_too, restore(sharp), strict=True))
+        yield name, restore(blurred), kept
+
+
+def _results(
+    name: str,
+    batch: Sequence[Pair],
+    images: NDArray[np.float32],
+    truths: Sequence[Face | None],
+    faces: FaceJudge,
+    kept: dict[int, NDArray[np.float32]],
+) -> Iterator[Result]:
+    sharp = np.stack([pair.sharp for pair in batch])
+    decibels = psnr(_tensor(images), _tensor(sharp)).tolist()
+    similarity = ssim(_tensor(images), _tensor(sharp)).tolist()
+    shifts = 255 * (images - sharp).mean((1, 2))
+    for i, pair in enumerate(batch):
+        score, landmark_error = faces.verdict(images[i], truths[i])
+        same = float("nan")
+        if i in kept:
+            same = float(psnr(_tensor(kept[i][None]), _tensor(pair.sharp[None])))
+        red, green, blue = map(float, shifts[i])
+        yield Result(
+            name,
+            pair.group,
+            decibels[i],
+            similarity[i],
+            (red, green, blue),
+            score,
+            landmark_error,
+            same,
         )
-    return "\n".join(lines)
 
 
-def picture(pairs: Sequence[Pair], methods: dict[str, Restore], *, zoom: int = 2) -> ByteImage:
-    """Rows of sharp | blurred | each method, as one (H, W, 3) uint8 RGB image."""
-    rows = []
-    for pair in pairs:
-        columns = [pair.sharp, pair.blurred]
-        columns += [restore(pair.blurred[None])[0] for restore in methods.values()]
-        rows.append(np.hstack(columns))
-    sheet = np.clip(np.rint(255 * np.vstack(rows)), 0, 255).astype(np.uint8)
-    size = (sheet.shape[1] * zoom, sheet.shape[0] * zoom)
-    return np.asarray(cv2.resize(sheet, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+def _peers(pair: Pair) -> Iterator[Result]:
+    """What others reached on a pair, as far as it is known."""
+    unknown = float("nan")
+    for name, (decibels, similarity) in pair.peers.items():
+        shift = (unknown, unknown, unknown)
+        known = (name, pair.group, decibels, similarity)
+        yield Result(*known, shift, unknown, unknown, unknown)
 
 
-def save_png(path: Path, image: ByteImage) -> None:
-    """Write an (H, W, 3) RGB image as PNG."""
-    _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    path.write_bytes(data.tobytes())
+def _batches(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
+    """Neighbours of one size, a few at a time."""
+    for _, same in groupby(pairs, key=lambda pair: pair.sharp.shape):
+        while batch := list(islice(same, _BATCH)):
+            yield batch
+
+
+def _found(face_score: float) -> float:
+    """Whether a face was found, 1 or 0; NaN where nobody looked."""
+    return face_score if np.isnan(face_score) else float(face_score > 0)
+
+
+def _means(results: Sequence[Result]) -> tuple[float, float]:
+    return float(np.mean([r.psnr for r in results])), float(np.mean([r.ssim for r in results]))
+
+
+def _mean_known(values: Sequence[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _tensor(images: NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)

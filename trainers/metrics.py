@@ -15,10 +15,10 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
         b: The same shape and range.
 
     Returns:
-        (N,); identical images give 99.
+        (N,), at most 99, which identical images give.
     """
     error = (_levels(a) - _levels(b)).square().mean(dim=(1, 2, 3))
-    return torch.where(error > 0, 10 * torch.log10(255**2 / error.clamp_min(1e-12)), 99.0)
+    return (10 * torch.log10(255**2 / error.clamp_min(1e-12))).clamp_max(99)
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:

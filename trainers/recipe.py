@@ -1,17 +1,11 @@
-"""Recipes: how a model is trained, as validated TOML files beside this module."""
+"""Recipes: how a model is trained, as plain dataclasses. `recipes/*.toml` are the shipped ones."""
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, field, fields
-from importlib import resources
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from vidfacedeblur.errors import OptionError
-
-MILD_KERNEL = 5
-"""Largest size, in pixels, of a kernel that counts as mild."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +17,137 @@ class Phase:
     crop: int
     """Side of the training crops in pixels."""
     batch: int
-    """Crops per step."""
+    """Crops per step, and per GPU where there are several."""
+
+    def __post_init__(self) -> None:
+        if self.crop % 32 or self.crop < 32 or self.batch < 1:
+            raise OptionError("a phase needs a crop of a multiple of 32 and a batch of 1 or more")
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How weights follow gradients; the critic's follow theirs alike."""
+
+    learning_rate: float
+    """Peak rate."""
+    kind: Literal["adamw", "adam", "rmsprop"] = "adamw"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 1e-4
+    """AdamW only."""
+    warmup: float = 0.02
+    """Share of the run before the peak rate is reached, linearly."""
+    decay: Literal["cosine", "linear", "none"] = "cosine"
+    """``linear`` holds the rate for the first half of the run and then falls to 0."""
+    clip: float = 1.0
+    """Largest norm of the gradient; 0: no limit."""
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0:
+            raise OptionError("learning_rate must be above 0")
+        if not 0 <= self.warmup < 1:
+            raise OptionError("warmup must lie within 0 and 1")
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is minimised beside the adversarial part; weights of 0 leave a part out."""
+
+    charbonnier: float = 1.0
+    squared: float = 0.0
+    """Mean squared error."""
+    frequency: float = 0.1
+    """Mean absolute difference of the spectra."""
+    variation: float = 0.0
+    """Total variation of the result, which keeps it smooth."""
+    perceptual: float = 0.0
+    """Squared difference of VGG-19 features; needs a weights file."""
+    face: float = 0.0
+    """Relative difference of the face detector's O-Net features."""
+    face_instead: float = 0.0
+    """The same, only where ``perceptual`` is wanted and no VGG weights were given."""
+
+    def __post_init__(self) -> None:
+        parts = vars(self)
+        if min(parts.values()) < 0 or not any(parts.values()):
+            raise OptionError("loss weights must be 0 or more, and one of them above 0")
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """A critic that the network learns to convince."""
+
+    kind: Literal["wgan-gp", "ragan-ls"]
+    """Wasserstein with gradient penalty, or relativistic average least squares."""
+    weight: float
+    """Of the generator's adversarial loss."""
+    layers: tuple[int, ...] = (3,)
+    """A patch critic for each: its strided layers; 3 see 70 pixels, 5 see 286."""
+    critic_steps: int = 1
+    """Critic updates for each update of the network."""
+    begins: float = 0.0
+    """Share of the run before which there is no adversarial loss."""
+    penalty: float = 10.0
+    """Weight of the gradient penalty; wgan-gp only."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))  # a list arrives from TOML
+        if not self.layers or min(self.layers) < 1 or self.critic_steps < 1:
+            raise OptionError("adversarial training needs layers and critic_steps of 1 or more")
+        if self.weight < 0 or not 0 <= self.begins < 1:
+            raise OptionError("adversarial weight must be 0 or more, and begins within 0 and 1")
+
+
+@dataclass(frozen=True)
+class BlurMix:
+    """How faces are blurred, and what a recording does to them then."""
+
+    averaged_share: float = 0.2
+    """Share of the pairs that were averaged from frames, if the pack has any."""
+    smallest_kernel: int = 1
+    """Kernel sizes are drawn evenly between these, in pixels; 1 leaves a face sharp."""
+    largest_kernel: int = 29
+    mild_share: float = 0.2
+    """Share of the faces whose kernel is at most `mild_kernel`: a face that is hardly blurred must
+    stay as it is."""
+    mild_kernel: int = 5
+    moved_share: float = 0.2
+    """Share of the other pairs that are made as averaged frames are: from copies of the face that
+    move, turn and grow; the rest are convolved."""
+    defocus_share: float = 0.05
+    """Share of the kernels that are discs, of half the size drawn."""
+    mixed_share: float = 0.1
+    """Share of the kernels that are a path seen through a disc; the rest are plain paths."""
+    largest_noise: float = 0.02
+    """Noise is drawn evenly from 0 to this standard deviation, where white is 1."""
+    jpeg_share: float = 0.2
+    lowest_quality: int = 40
+    """JPEG quality is drawn evenly from here to 95."""
+    h264_share: float = 0.2
+    largest_crf: int = 32
+    """The rate factor of H.264 is drawn evenly from 16 to here."""
+    smallest_zoom: float = 0.6
+    """Faces are resized by a factor drawn from here to `largest_zoom`, evenly in its logarithm,
+    before they are blurred, as far as they have the pixels for the crop. Enlarged faces are soft
+    without being blurred by motion, as large faces in videos are; the network must not take the one
+    for the other."""
+    largest_zoom: float = 2.2
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.smallest_kernel <= self.largest_kernel <= 29:
+            raise OptionError("kernel sizes must lie within 1 to 29")
+        shares = (self.defocus_share, self.mixed_share)
+        alone = ((self.averaged_share,), (self.moved_share,), (self.mild_share,))
+        for group in (*alone, shares, self._compressed()):
+            if min(group) < 0 or sum(group) > 1:
+                raise OptionError("shares of the blur must be 0 or more, and at most 1 in all")
+        if not 0 < self.smallest_zoom <= self.largest_zoom <= 4:
+            raise OptionError("zooms must lie within 0 to 4")
+        if not 1 <= self.lowest_quality <= 95 or not 16 <= self.largest_crf <= 51:
+            raise OptionError("lowest_quality must lie within 1 to 95, largest_crf 16 to 51")
+
+    def _compressed(self) -> tuple[float, float]:
+        return self.jpeg_share, self.h264_share
 
 
 @dataclass(frozen=True)
@@ -33,105 +157,29 @@ class Recipe:
     model: str
     """Name in the registry."""
     steps: int
-    """Optimizer steps of a whole run, unless a time budget is given instead."""
+    """Updates of the network in a whole run."""
     phases: tuple[Phase, ...]
     """In order; the last ends at 1."""
-    learning_rate: float
-    """Peak rate of AdamW; linear warm-up before it, cosine decay after."""
+    optimizer: Optimizer
+    loss: Loss = field(default_factory=Loss)
+    adversarial: Adversarial | None = None
+    blur: BlurMix = field(default_factory=BlurMix)
     network: dict[str, Any] = field(default_factory=dict)
     """Settings of the model's configuration that differ from its defaults."""
-    warmup: float = 0.02
-    """Share of the run before the peak rate is reached."""
-    weight_decay: float = 1e-4
-    clip: float = 1.0
-    """Largest norm of the gradient."""
     ema: float = 0.999
     """Decay per step of the averaged weights, which are the ones that ship."""
-    frequency_weight: float = 0.1
-    """Weight of the frequency loss beside the Charbonnier loss."""
-    smallest_kernel: int = 1
-    """Kernel sizes are drawn evenly between these, in pixels; 1 leaves a face sharp."""
-    largest_kernel: int = 29
-    mild_share: float = 0.25
-    """Share of the faces whose kernel is at most `MILD_KERNEL`: a face that is hardly blurred must
-    stay as it is."""
-    largest_noise: float = 0.02
-    """Noise is drawn evenly from 0 to this standard deviation, where white is 1."""
-    jpeg_share: float = 0.5
-    """Share of the faces that are compressed after the blur, as video is."""
-    lowest_quality: int = 40
-    """JPEG quality is drawn evenly from here to 95."""
-    smallest_zoom: float = 0.6
-    """Faces are resized by a factor drawn from here to `largest_zoom`, evenly in its logarithm,
-    before they are blurred, as far as they have the pixels for the crop. Enlarged faces are soft
-    without being blurred by motion, as large faces in videos are; the network must not take the one
-    for the other."""
-    largest_zoom: float = 2.2
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    """Of the network's activations; weights, norms, losses and critics stay float32."""
 
     def __post_init__(self) -> None:
         ends = [phase.until for phase in self.phases]
         if not ends or ends != sorted(set(ends)) or ends[-1] != 1 or ends[0] <= 0:
             raise OptionError(f"phases must end in rising order, the last at 1, got {ends}")
-        if any(phase.crop % 32 or phase.batch < 1 for phase in self.phases):
-            raise OptionError("a phase needs a crop of a multiple of 32 and a batch of 1 or more")
-        if not 1 <= self.smallest_kernel <= self.largest_kernel <= 29:
-            raise OptionError("kernel sizes must lie within 1 to 29")
-        if self.steps < 1 or self.learning_rate <= 0:
-            raise OptionError("steps and learning_rate must be above 0")
+        if self.steps < 1:
+            raise OptionError("steps must be above 0")
+        if not 0 <= self.ema < 1:
+            raise OptionError("ema must lie within 0 and 1")
 
     def phase_at(self, progress: float) -> Phase:
         """The phase at a share of the run, 0 to 1."""
         return next((p for p in self.phases if progress < p.until), self.phases[-1])
-
-
-def load_recipe(model: str, name: str) -> Recipe:
-    """Load a shipped recipe by name, or a user's own by the path of its TOML file.
-
-    Raises:
-        OptionError: There is no such recipe, or it is not valid.
-    """
-    if name.endswith(".toml"):
-        path = Path(name)
-        if not path.is_file():
-            raise OptionError(f"no recipe file at {path}")
-        text = path.read_text(encoding="utf-8")
-    else:
-        shipped = resources.files("vidfacedeblur.trainers.recipes") / f"{model}.{name}.toml"
-        if not shipped.is_file():
-            raise OptionError(
-                f"no recipe {name!r} for {model}; shipped: {', '.join(shipped_for(model))}"
-            )
-        text = shipped.read_text(encoding="utf-8")
-    return parse_recipe(text, model)
-
-
-def shipped_for(model: str) -> list[str]:
-    """Names of the recipes that ship for a model."""
-    files = resources.files("vidfacedeblur.trainers.recipes").iterdir()
-    return sorted(
-        f.name.removeprefix(f"{model}.").removesuffix(".toml")
-        for f in files
-        if f.name.startswith(f"{model}.") and f.name.endswith(".toml")
-    )
-
-
-def parse_recipe(text: str, model: str) -> Recipe:
-    """Read a recipe from TOML.
-
-    Raises:
-        OptionError: It is not TOML, names an unknown setting, or a value does not fit.
-    """
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise OptionError(f"the recipe is not valid TOML: {error}") from error
-    unknown = set(values) - {f.name for f in fields(Recipe)}
-    if unknown:
-        raise OptionError(f"unknown recipe setting(s): {', '.join(sorted(unknown))}")
-    if values.setdefault("model", model) != model:
-        raise OptionError(f"the recipe is for {values['model']}, not {model}")
-    try:
-        values["phases"] = tuple(Phase(**phase) for phase in values.get("phases", ()))
-        return Recipe(**values)
-    except TypeError as error:
-        raise OptionError(f"the recipe does not fit: {error}") from error

@@ -38,22 +38,20 @@ class Deblurrer:
         return [results[i] for i in range(len(crops))]
 
     def batch(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map (N, S, S, 3) float32 RGB in [0, 1] to the same shape and range.
+        """Map (N, H, W, 3) float32 RGB in [0, 1] to the same shape and range.
 
         Sides that the network cannot take are extended by reflection and cut back.
         """
-        side = images.shape[1]
-        extra = -side % self.multiple
-        if extra:
-            before, after = extra // 2, extra - extra // 2
-            edges = ((0, 0), (before, after), (before, after), (0, 0))
+        height, width = images.shape[1:3]
+        rows, columns = -height % self.multiple, -width % self.multiple
+        top, left = rows // 2, columns // 2
+        if rows or columns:
+            edges = ((0, 0), (top, rows - top), (left, columns - left), (0, 0))
             images = np.pad(images, edges, mode="reflect")
         scaled = images.transpose(0, 3, 1, 2) * np.float32(2) - np.float32(1)  # (N, 3, S, S)
         (output,) = self.network(scaled)
         restored = (output.transpose(0, 2, 3, 1) + np.float32(1)) * np.float32(0.5)
-        if extra:
-            restored = restored[:, before : before + side, before : before + side]
-        return restored
+        return restored[:, top : top + height, left : left + width]
 
     def close(self) -> None:
         """Free the network."""

@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from vidfacedeblur.trainers.blur import (
-    LARGEST_SIZE,
-    as_eight_bit,
-    convolve,
-    degrade,
-    random_kernels,
-)
+from vidfacedeblur.trainers.blur import as_eight_bit, averaged_while_moving, convolve
+from vidfacedeblur.trainers.compression import h264, jpeg
+from vidfacedeblur.trainers.kernels import KINDS, LARGEST_SIZE, Kind, defocus, random_kernels
+from vidfacedeblur.trainers.metrics import psnr
 
 
 def centroid(kernels: torch.Tensor) -> torch.Tensor:
@@ -20,52 +17,113 @@ def centroid(kernels: torch.Tensor) -> torch.Tensor:
     return torch.stack([(kernels.sum(a) * places).sum(-1) for a in (1, 2)])
 
 
-def test_kernels_sum_to_one_and_are_centred() -> None:
-    kernels = random_kernels([1, 5, 13, 27, LARGEST_SIZE] * 4, np.random.default_rng(0))
-    assert torch.allclose(kernels.sum((1, 2)), torch.ones(20), atol=1e-5)
+@pytest.mark.parametrize("kind", KINDS)
+def test_kernels_sum_to_one_and_are_centred(kind: Kind) -> None:
+    sizes = [*range(1, LARGEST_SIZE + 1)] * 2
+    kernels = random_kernels(sizes, np.random.default_rng(0), kinds=[kind])
+    assert torch.allclose(kernels.sum((1, 2)), torch.ones(len(sizes)), atol=1e-5)
     assert centroid(kernels).abs().max() < 1e-4
     assert kernels.min() >= 0
 
 
 @pytest.mark.parametrize("size", [5, 13, 27])
-def test_a_kernel_is_as_large_as_asked(size: int) -> None:
-    for kernel in random_kernels([size] * 8, np.random.default_rng(1)):
-        rows, columns = (kernel > 0).nonzero().T
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kernel_is_as_large_as_asked(size: int, kind: Kind) -> None:
+    for kernel in random_kernels([size] * 8, np.random.default_rng(1), kinds=[kind]):
+        rows, columns = (kernel > 1e-6).nonzero().T
         extent = max(int(np.ptp(rows.numpy())), int(np.ptp(columns.numpy()))) + 1
-        assert size <= extent <= size + 1  # sub-pixel drawing may touch one pixel more
+        # Sub-pixel drawing may touch a pixel more at each end.
+        assert size - (kind == "mixed") <= extent <= size + 1 + (kind == "mixed")
+
+
+def test_kinds_differ_and_may_be_mixed_in_a_batch() -> None:
+    rng = np.random.default_rng(3)
+    kernels = random_kernels([21] * len(KINDS), rng, kinds=KINDS)
+    touched = [int((kernel > 1e-6).sum()) for kernel in kernels]
+    path, disc, both = touched
+    assert disc > both > path  # a disc fills its box, a path is a line
+
+
+def test_a_disc_is_even_and_round() -> None:
+    disc = defocus(15)
+    assert disc.max() == pytest.approx(4 / np.pi / 15**2, rel=0.03)
+    assert np.array_equal(disc, disc.T)
+    assert np.array_equal(disc, disc[::-1])
 
 
 def test_size_one_is_no_blur() -> None:
     image = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0))
-    kernel = random_kernels([1], np.random.default_rng(0))
-    assert torch.allclose(convolve(image, kernel), image, atol=1e-5)
+    for kind in KINDS:
+        kernel = random_kernels([1], np.random.default_rng(0), kinds=[kind])
+        assert torch.allclose(convolve(image, kernel), image, atol=1e-5)
 
 
-def test_convolution_is_the_plain_sum() -> None:
-    image = torch.rand(1, 3, 40, 36, generator=torch.Generator().manual_seed(0))
-    kernel = torch.zeros(1, 5, 5)
-    kernel[0, 0, 4], kernel[0, 2, 2] = 0.25, 0.75
-    blurred = convolve(image, kernel)
-    wanted = 0.75 * image[0, 1, 10, 20] + 0.25 * image[0, 1, 12, 18]
-    assert torch.allclose(blurred[0, 1, 10, 20], wanted, atol=1e-5)
+def test_convolution_is_the_textbook_one_with_reflection() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, 33, 37, generator=generator)
+    kernel = torch.rand(1, 5, 5, generator=generator)
+    padded = torch.nn.functional.pad(image, (2, 2, 2, 2), mode="reflect")
+    weights = kernel.flip(1, 2)[:, None].expand(3, 1, 5, 5)  # conv2d correlates
+    expected = torch.nn.functional.conv2d(padded, weights, groups=3)
+    assert torch.allclose(convolve(image, kernel), expected, atol=1e-5)
 
 
-def test_brightness_is_kept() -> None:
-    image = torch.full((1, 3, 64, 64), 0.4)
-    blurred = convolve(image, random_kernels([21], np.random.default_rng(0)))
-    assert torch.allclose(blurred, image, atol=1e-5)
+def test_each_image_gets_its_own_kernel() -> None:
+    images = torch.zeros(2, 3, 80, 80)
+    images[:, :, 40, 40] = 1
+    kernels = random_kernels([5, 27], np.random.default_rng(0))
+    blurred = convolve(images, kernels)
+    assert torch.allclose(blurred[:, 0, 11:70, 11:70], kernels, atol=1e-6)
 
 
-def test_noise_has_the_strength_asked_for_and_the_result_eight_bits() -> None:
-    image = torch.full((2, 3, 64, 64), 153 / 255)
-    kernels = random_kernels([1, 1], np.random.default_rng(0))
-    noisy = degrade(image, kernels, torch.tensor([0.0, 0.02]), torch.Generator().manual_seed(0))
-    assert noisy[0].std() < 1e-6
-    assert noisy[1].std() == pytest.approx(0.02, rel=0.05)
-    assert torch.equal(as_eight_bit(noisy), noisy)
+def test_a_moving_dot_is_averaged_along_its_path_and_is_in_place_at_the_middle() -> None:
+    dot = torch.zeros(1, 3, 65, 65)
+    dot[..., 32, 32] = 1
+    for seed in range(6):
+        blurred = averaged_while_moving(dot, [17], np.random.default_rng(seed))
+        assert float(blurred.sum()) == pytest.approx(float(dot.sum()), rel=0.3)
+        assert float(blurred[0, 0, 32, 32]) > 0.05  # the middle frame left it where it is
+        rows, columns = (blurred[0, 0] > 0.01).nonzero().T
+        extent = max(int(np.ptp(rows.numpy())), int(np.ptp(columns.numpy()))) + 1
+        assert 12 <= extent <= 22
 
 
-def test_a_seed_repeats() -> None:
-    a, b = (random_kernels([9, 21], np.random.default_rng(5)) for _ in range(2))
-    assert torch.equal(a, b)
-    assert not torch.equal(a, random_kernels([9, 21], np.random.default_rng(6)))
+def test_a_face_that_does_not_move_is_averaged_to_itself() -> None:
+    image = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    smooth = torch.nn.functional.avg_pool2d(image, 5, 1, 2)
+    blurred = averaged_while_moving(smooth, [1], np.random.default_rng(0))
+    assert float(psnr(blurred, smooth)) > 35
+
+
+def test_eight_bit_rounds_and_clips() -> None:
+    values = torch.tensor([-0.1, 0.4999 / 255, 0.5001 / 255, 1.1])
+    assert torch.allclose(as_eight_bit(values), torch.tensor([0, 0, 1 / 255, 1]))
+
+
+def portraits() -> torch.Tensor:
+    from skimage import data
+
+    photo = torch.from_numpy(data.astronaut()).permute(2, 0, 1).float() / 255
+    return torch.stack([photo[:, y : y + 96, 160:288] for y in (40, 80)])
+
+
+def test_compression_loses_more_the_harder_it_is() -> None:
+    images = portraits()
+    by_crf = [float(psnr(h264(images, crf), images).mean()) for crf in (10, 23, 35)]
+    assert by_crf == sorted(by_crf, reverse=True)
+    assert 25 < by_crf[2] < by_crf[0] - 3
+    good, bad = (float(psnr(jpeg(images[0], q)[None], images[:1])) for q in (95, 30))
+    assert 25 < bad < good - 3
+
+
+def test_compression_moves_no_picture_and_keeps_their_order() -> None:
+    images = portraits()
+    decoded = h264(images, 16)
+    shifted = images.roll(1, -1)
+    for i in range(2):
+        assert psnr(decoded[i : i + 1], images[i : i + 1]) > psnr(
+            decoded[i : i + 1], shifted[i : i + 1]
+        )
+        assert psnr(decoded[i : i + 1], images[i : i + 1]) > psnr(
+            decoded[i : i + 1], images[1 - i : 2 - i]
+        )

@@ -1,6 +1,14 @@
 """What a face is in a video: found, followed, cut out, judged, and put back."""
 
-from vidfacedeblur.faces.crop import MARGIN, choose_size, crop_square, cut
+from vidfacedeblur.faces.crop import (
+    MARGIN,
+    choose_size,
+    crop_square,
+    cut,
+    read_region,
+    resized,
+    whole_pixels,
+)
 from vidfacedeblur.faces.detect import MtcnnDetector
 from vidfacedeblur.faces.paste import face_mask, paste, paste_all
 from vidfacedeblur.faces.sharpness import sharpness
@@ -16,5 +24,8 @@ __all__ = [
     "face_mask",
     "paste",
     "paste_all",
+    "read_region",
+    "resized",
     "sharpness",
+    "whole_pixels",
 ]

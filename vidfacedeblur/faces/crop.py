@@ -75,11 +75,24 @@ def cut(
     fits = crop_size is None and square.width <= size
     side = size if fits else max(1, round(square.width))
     side = min(side, max(size, _LARGEST_SHARE * max(canvas.width, canvas.height)))
-    region = _whole_pixels(square, side, canvas)
-    image = resized(_read_extended(canvas, region), size)
+    region = whole_pixels(square, side, canvas)
+    image = resized(read_region(canvas, region), size)
     if size > side:
         image = np.clip(image, 0, 1)  # enlarging overshoots at edges
     return FaceCrop(face, region, image)
+
+
+def read_region(canvas: Canvas, region: Region) -> FloatImage:
+    """Read a region that touches the picture, (h, w, 3) RGB in [0, 1].
+
+    What lies outside the picture is its reflection, or its edge repeated if there is too little to
+    reflect.
+    """
+    inside = visible(region, canvas)
+    image = canvas.read(inside)
+    image = _extended(image, inside.y0 - region.y0, region.y1 - inside.y1)
+    sideways = _extended(image.transpose(1, 0, 2), inside.x0 - region.x0, region.x1 - inside.x1)
+    return np.ascontiguousarray(sideways.transpose(1, 0, 2))
 
 
 def resized(image: FloatImage, side: int) -> FloatImage:
@@ -100,22 +113,13 @@ def visible(region: Region, canvas: Canvas) -> Region:
     )
 
 
-def _whole_pixels(square: Box, side: int, canvas: Canvas) -> Region:
+def whole_pixels(square: Box, side: int, canvas: Canvas) -> Region:
     """The region of `side` pixels nearest the square that still touches the picture."""
     left = round((square.x0 + square.x1 - side) / 2)
     top = round((square.y0 + square.y1 - side) / 2)
     left = min(max(left, 1 - side), canvas.width - 1)
     top = min(max(top, 1 - side), canvas.height - 1)
     return Region(left, top, left + side, top + side)
-
-
-def _read_extended(canvas: Canvas, region: Region) -> FloatImage:
-    """Read a region, (h, w, 3), and make up what lies outside the picture."""
-    inside = visible(region, canvas)
-    image = canvas.read(inside)
-    image = _extended(image, inside.y0 - region.y0, region.y1 - inside.y1)
-    sideways = _extended(image.transpose(1, 0, 2), inside.x0 - region.x0, region.x1 - inside.x1)
-    return np.ascontiguousarray(sideways.transpose(1, 0, 2))
 
 
 def _extended(image: FloatImage, before: int, after: int) -> FloatImage:

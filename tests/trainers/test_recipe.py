@@ -1,0 +1,117 @@
+"""Shipped recipes are valid and say what the paper says; wrong ones are refused in one line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.models.registry import MODELS, make_config
+from vidfacedeblur.trainers.recipe import Phase
+from vidfacedeblur.trainers.recipe_files import (
+    load_recipe,
+    parse_recipe,
+    recipe_from,
+    shipped_for,
+)
+from vidfacedeblur.trainers.run import rate
+
+PHASE = "\n[[phases]]\nuntil = 1\ncrop = 32\nbatch = 1"
+GOOD = "steps = 3\n[optimizer]\nlearning_rate = 1e-3\n[loss]\ncharbonnier = 1\n{}" + PHASE
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_shipped_recipe_is_valid(model: str) -> None:
+    assert shipped_for(model) == ["default", "paper"]
+    for name in shipped_for(model):
+        recipe = load_recipe(model, name)
+        assert recipe.model == model
+        make_config(model, recipe.network)
+
+
+def test_the_paper_recipes_say_what_the_paper_says() -> None:
+    deep, gan, two = (
+        load_recipe(m, "paper") for m in ("deepdeblur", "deblurgan", "deblurganv2-inception")
+    )
+    assert (deep.optimizer.kind, deep.optimizer.learning_rate) == ("rmsprop", 1e-3)
+    assert deep.network == {"residual": False}
+    assert (gan.optimizer.kind, gan.optimizer.learning_rate) == ("adam", 1e-4)
+    assert gan.adversarial is not None
+    assert (gan.adversarial.kind, gan.adversarial.critic_steps) == ("wgan-gp", 5)
+    assert gan.loss.perceptual > 0 == gan.loss.charbonnier
+    assert gan.network == {"dropout": 0.5, "leaky": True, "upsampling": "transposed"}
+    assert (two.optimizer.kind, two.optimizer.learning_rate) == ("adam", 1e-4)
+    assert two.adversarial is not None
+    assert (two.adversarial.kind, len(two.adversarial.layers)) == ("ragan-ls", 2)
+    for model in MODELS:
+        blur = load_recipe(model, "paper").blur
+        assert 0 < blur.averaged_share < 1  # the paper's mixture of both kinds of blur
+        assert (blur.smallest_kernel, blur.largest_kernel) == (1, 29)
+
+
+def test_a_recipe_survives_its_checkpoint() -> None:
+    for model in MODELS:
+        for name in shipped_for(model):
+            recipe = load_recipe(model, name)
+            assert recipe_from(asdict(recipe), model) == recipe
+
+
+def test_a_recipe_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.format(""))
+    assert load_recipe("deblurgan", str(path)).steps == 3
+    with pytest.raises(OptionError, match="no recipe file"):
+        load_recipe("deblurgan", str(tmp_path / "other.toml"))
+    with pytest.raises(OptionError, match="shipped: default, paper"):
+        load_recipe("deblurgan", "defualt")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("steps = ", "not valid TOML"),
+        ("stepz = 3", "unknown setting.*stepz"),
+        (GOOD.format("chabonnier = 1"), r"unknown setting\(s\) in \[loss\]: chabonnier"),
+        ('model = "deepdeblur"', "is for deepdeblur"),
+        ("steps = 3" + PHASE, "lacks optimizer"),
+        ("steps = 3\n[optimizer]" + PHASE, r"\[optimizer\] lacks learning_rate"),
+        (
+            "steps = 3\n[optimizer]\nlearning_rate = 1\n" + PHASE.replace("= 1\nc", "= 0.5\nc"),
+            "at 1",
+        ),
+        (GOOD.format("").replace("crop = 32", "crop = 33"), "multiple of 32"),
+        (GOOD.format("").replace("steps = 3", "steps = 0"), "above 0"),
+        (GOOD.format("").replace("steps = 3", 'steps = "3"'), "steps .* of type int, got '3'"),
+        (GOOD.format('[adversarial]\nkind = "gan"\nweight = 1'), "one of wgan-gp, ragan-ls"),
+        (GOOD.format("[blur]\nlargest_kernel = 31"), "1 to 29"),
+        (GOOD.format("[blur]\njpeg_share = 0.6\nh264_share = 0.6"), "at most 1"),
+        (GOOD.format("").replace("charbonnier = 1", "charbonnier = -1"), "0 or more"),
+        ("loss = 3" + PHASE, "must be a table"),
+    ],
+)
+def test_a_wrong_recipe_says_what_is_wrong(text: str, says: str) -> None:
+    with pytest.raises(OptionError, match=says) as caught:
+        parse_recipe(text, "deblurgan")
+    assert "\n" not in str(caught.value)
+
+
+def test_rates_follow_their_schedules() -> None:
+    cosine = load_recipe("deblurgan", "default").optimizer
+    peak = cosine.learning_rate
+    assert rate(cosine, 0) < 0.1 * peak
+    assert rate(cosine, cosine.warmup) == pytest.approx(peak)
+    assert rate(cosine, 1) == pytest.approx(0.01 * peak)
+    linear = load_recipe("deblurgan", "paper").optimizer
+    assert [rate(linear, share) for share in (0, 0.5, 0.75, 1)] == pytest.approx(
+        [1e-4, 1e-4, 0.5e-4, 0]
+    )
+    constant = load_recipe("deepdeblur", "paper").optimizer
+    assert rate(constant, 0) == rate(constant, 1) == 1e-3
+
+
+def test_phases_come_in_their_order() -> None:
+    recipe = load_recipe("deblurgan", "default")
+    recipe = replace(recipe, phases=(Phase(0.5, 32, 2), Phase(1.0, 64, 1)))
+    assert [recipe.phase_at(share).crop for share in (0, 0.49, 0.5, 1)] == [32, 32, 64, 64]

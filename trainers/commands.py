@@ -1,0 +1,163 @@
+"""What the sub-commands of ``vidfacedeblur-train`` that make weights do."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from vidfacedeblur.errors import InputError
+from vidfacedeblur.models.weights import load_model
+from vidfacedeblur.trainers.convert import write_converted
+from vidfacedeblur.trainers.datasets import DataSet, read_dataset
+from vidfacedeblur.trainers.finding import Find, all_faces, backgrounds, main_face, open_detector
+from vidfacedeblur.trainers.journal import Row
+from vidfacedeblur.trainers.pack import PACK_MARGIN, PACK_SIDE, PackedFace, write_pack
+from vidfacedeblur.trainers.prepare import PrepareOptions, Tally, packed_clips, packed_pictures
+from vidfacedeblur.trainers.processes import processes_of
+from vidfacedeblur.trainers.recipe_files import load_recipe
+from vidfacedeblur.trainers.split import read_split, splitted
+from vidfacedeblur.trainers.train import Pace, TrainOptions, train
+
+T = TypeVar("T")
+
+
+def say(line: str) -> None:
+    """Tell the user something, on standard error."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def progress(items: Iterable[T], total: int) -> Iterable[T]:
+    """The items, with a bar on a terminal while they are used."""
+    yield from tqdm(items, total=total, disable=None, leave=False)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Pack the faces of data sets into one file."""
+    options = PrepareOptions(tuple(args.average), args.gamma, args.still_every)
+    given = read_split(args.split) if args.split else None
+    sets = [read_dataset(path, args.layout) for path in args.data]
+    # Dealt together: who is in two data sets is on one side.
+    data = splitted(_joined(sets), seed=args.seed, given=given)
+    tally = Tally(broken=list(data.problems))
+    detector = open_detector()
+    if args.background:
+        of_pictures = of_clips = backgrounds(detector, PACK_SIDE)
+    else:
+        of_pictures = main_face(detector, PACK_MARGIN)
+        of_clips = all_faces(detector, PACK_MARGIN)
+    faces = _packed(data, of_pictures, of_clips, options, tally)
+    for line in tally.broken:
+        say(f"left out: {line}")
+    for reason, count in tally.reasons.most_common():
+        say(f"left out: {count} x {reason}")
+    if not faces:
+        raise InputError(f"nothing to pack in {', '.join(map(str, args.data))}")
+    write_pack(args.out, faces)
+    say(f"{args.out}: {_contents(faces)}")
+
+
+def _joined(sets: Sequence[DataSet]) -> DataSet:
+    """What several data sets hold, as one."""
+    return DataSet(
+        ", ".join(data.layout for data in sets),
+        tuple(picture for data in sets for picture in data.pictures),
+        tuple(clip for data in sets for clip in data.clips),
+        tuple(problem for data in sets for problem in data.problems),
+    )
+
+
+def _packed(
+    data: DataSet, of_pictures: Find, of_clips: Find, options: PrepareOptions, tally: Tally
+) -> list[PackedFace]:
+    pictures = packed_pictures(data.pictures, of_pictures, tally)
+    clips = packed_clips(data.clips, of_clips, options, tally)
+    parts = [*progress(pictures, len(data.pictures)), *progress(clips, len(data.clips))]
+    return [face for part in parts for face in part]
+
+
+def _contents(faces: list[PackedFace]) -> str:
+    averaged = sum(face.blurred is not None for face in faces)
+    sides = ", ".join(
+        f"{sum(face.split == side for face in faces)} {side}" for side in ("train", "val", "test")
+    )
+    people = len({face.identity for face in faces})
+    return (
+        f"{len(faces) - averaged} sharp and {averaged} averaged faces of {people} identities"
+        f" ({sides})"
+    )
+
+
+def train_model(args: argparse.Namespace) -> None:
+    """Train one model by a recipe."""
+    recipe = load_recipe(args.model, args.recipe)
+    if args.steps is not None:
+        recipe = dataclasses.replace(recipe, steps=args.steps)
+    with processes_of(args.device) as (processes, device):
+        options = TrainOptions(
+            pack=args.data,
+            out=args.out,
+            device=device,
+            seed=args.seed,
+            max_minutes=args.max_minutes,
+            threads=args.threads,
+            vgg=args.vgg,
+            compiled=args.compile,
+        )
+        start = None
+        if args.start is not None:
+            start = load_model(args.model, args.start).network.state_dict()
+        quiet = None if processes.first else True
+        with tqdm(total=1.0, disable=quiet, leave=False, bar_format=_BAR) as bar:
+            line = _ProgressLine(bar)
+            train(
+                recipe,
+                options,
+                processes=processes,
+                start=start,
+                on_check=line.check,
+                on_step=line.step,
+            )
+        if processes.first:
+            say(f"{args.out}: done; 'export' makes weights of it")
+
+
+_BAR = "{percentage:5.1f}% |{bar:20}| {remaining} left{postfix}"
+
+
+class _ProgressLine:
+    """The line that a terminal shows during training."""
+
+    def __init__(self, bar: tqdm[float]) -> None:
+        self.bar = bar
+        self.images = 0
+        self.first = True
+
+    def step(self, pace: Pace) -> None:
+        if self.first:
+            self.bar.initial = self.bar.n = pace.share  # a resumed run was not that fast
+            self.first = False
+        self.images += pace.images
+        elapsed = self.bar.format_dict["elapsed"] or 1e-9
+        text = f"step {pace.step}, {self.images / elapsed:.1f} images/s, loss {pace.loss:.4f}"
+        self.bar.set_postfix_str(text, refresh=False)
+        self.bar.update(pace.share - self.bar.n)
+
+    def check(self, row: Row) -> None:
+        gain = row.psnr - row.psnr_blurred
+        self.bar.clear()
+        say(
+            f"step {row.step}, {row.minutes:.1f} min: loss {row.loss:.5f},"
+            f" PSNR {row.psnr:.2f} dB ({gain:+.2f})"
+        )
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Turn a public checkpoint into weights."""
+    digest = write_converted(args.checkpoint, args.model, args.out)
+    say(f"{args.out}: {args.model}, sha256 {digest}")

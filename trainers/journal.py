@@ -1,0 +1,91 @@
+"""What a run leaves to look at: its log, the curves, and the same faces at each check."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidfacedeblur.trainers.curves import plot_rows
+from vidfacedeblur.trainers.metrics import psnr
+from vidfacedeblur.trainers.pictures import save_png
+from vidfacedeblur.trainers.run import Run
+
+_SAMPLES = 4
+"""Faces in the sample picture."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One check of a run."""
+
+    step: int
+    minutes: float
+    """Of training, over all resumptions."""
+    learning_rate: float
+    loss: float
+    """Mean since the last check; NaN where there was no step."""
+    psnr_blurred: float
+    """dB, mean over the validation pairs as they are."""
+    psnr: float
+    """dB, mean over the validation pairs, restored with the averaged weights."""
+
+
+class Journal:
+    """Writes into a run's folder; what a killed run wrote after its checkpoint is taken out."""
+
+    def __init__(self, folder: Path, *, resumed_at: int) -> None:
+        self.folder = folder
+        self.log = folder / "log.csv"
+        rows = read_log(self.log) if resumed_at and self.log.exists() else []
+        self._write([row for row in rows if row.step <= resumed_at])
+        (folder / "samples").mkdir(exist_ok=True)
+
+    def add(
+        self, run: Run, losses: Sequence[float], blurred: Tensor, sharp: Tensor, restored: Tensor
+    ) -> Row:
+        """Log a check, and draw the curves and the sample picture; images are in [-1, 1]."""
+        before, after = (psnr((x + 1) / 2, (sharp + 1) / 2).mean() for x in (blurred, restored))
+        row = Row(
+            step=run.progress.step,
+            minutes=round(run.progress.seconds / 60, 2),
+            learning_rate=run.optimizer.param_groups[0]["lr"],
+            loss=float(np.mean(losses)) if losses else math.nan,
+            psnr_blurred=round(float(before), 3),
+            psnr=round(float(after), 3),
+        )
+        with self.log.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(asdict(row).values())
+        picture = torch.cat([x[:_SAMPLES] for x in (sharp, blurred, restored)], dim=3)
+        rows = torch.cat(list(picture), dim=1).permute(1, 2, 0).cpu().numpy()
+        save_png(self.folder / "samples" / f"{row.step:07d}.png", (rows + 1) / 2)
+        plot_rows(read_log(self.log), self.folder / "curves.png")
+        return row
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        temporary = self.log.with_suffix(".part")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(field.name for field in fields(Row))
+            writer.writerows(asdict(row).values() for row in rows)
+        temporary.replace(self.log)
+
+
+def read_log(path: Path) -> list[Row]:
+    """Read a run's ``log.csv``; a last line that a kill cut short is left out."""
+    names = [field.name for field in fields(Row)]
+    rows = []
+    with path.open(newline="", encoding="utf-8") as file:
+        for values in csv.DictReader(file):
+            try:
+                numbers = {name: float(values[name]) for name in names}
+            except (KeyError, TypeError, ValueError):
+                continue
+            rows.append(Row(**{**numbers, "step": int(numbers["step"])}))  # type: ignore[arg-type]
+    return rows

@@ -1,0 +1,207 @@
+"""What the sub-commands of ``vidfacedeblur-train`` that judge weights do."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vidfacedeblur.deblur import Deblurrer, open_deblurrer
+from vidfacedeblur.engines import choose
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.models.registry import MODELS, make_config
+from vidfacedeblur.models.weights import LoadedModel, load_model, save_model
+from vidfacedeblur.trainers import report
+from vidfacedeblur.trainers.baselines import BASELINES
+from vidfacedeblur.trainers.commands import say
+from vidfacedeblur.trainers.evaluation import Score, judge, summarized, time_each
+from vidfacedeblur.trainers.finding import open_detector
+from vidfacedeblur.trainers.fixed_sets import SETS, FixedSet
+from vidfacedeblur.trainers.listing import LISTERS, counted, write_list
+from vidfacedeblur.trainers.pictures import save_png
+from vidfacedeblur.trainers.run import code_version, load_checkpoint
+
+_PICTURE_ROWS = 4
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Weights to be judged, and the name of their row."""
+
+    label: str
+    model: LoadedModel
+    deblurrer: Deblurrer
+
+
+def export(args: argparse.Namespace) -> None:
+    """Make weights and their card of a run's averaged network."""
+    path = args.run_folder / "checkpoint.pt"
+    state = load_checkpoint(path)
+    recipe: dict[str, Any] = state["recipe"]
+    name = recipe["model"]
+    config = make_config(name, recipe["network"])
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.out) as folder:
+        draft = Path(folder) / f"{name}.safetensors"
+        digest = save_model(draft, name, config, state["average"])
+        card = {
+            "model": name,
+            "file": draft.name,
+            "sha256": digest,
+            "licence": args.licence,
+            "config": dataclasses.asdict(config),
+            "recipe": recipe,
+            "data": args.trained_on,
+            "steps": state["progress"]["step"],
+            "hours": round(state["progress"]["seconds"] / 3600, 3),
+            "device": args.hardware or _hardware(state["device"]),
+            "commit": state["commit"],
+            "note": args.note,
+            "evaluation": {},
+        }
+        _write_json(draft.with_suffix(".json"), card)
+        # Both files together, and only now: weights without their card are of no use.
+        for file in (draft, draft.with_suffix(".json")):
+            file.chmod(0o644)
+            file.replace(args.out / file.name)
+    say(f"{args.out / name}.safetensors and its card; 'evaluate --cards' fills in the figures")
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Score models on fixed sets; print the tables and write what was asked for."""
+    data = args.data or os.environ.get("VIDFACEDEBLUR_DATA")
+    if not data:
+        raise OptionError("say where the data lies: --data FOLDER, or VIDFACEDEBLUR_DATA")
+    if args.limit is not None and args.limit < 1:
+        raise OptionError(f"--limit must be 1 or more, got {args.limit}")
+    with ExitStack() as stack:
+        candidates = _candidates(args, stack)
+        texts, scores = [], {}
+        for name in args.sets:
+            chosen = SETS[name]
+            scores[chosen.name] = _scores(chosen, Path(data), candidates, args.limit)
+            texts.append(_section(chosen, scores[chosen.name]))
+            sys.stdout.write(texts[-1] + "\n\n")
+            if args.out:
+                _picture(args.out, chosen, Path(data), candidates)
+    text = "\n\n".join([_weights_section(candidates), *texts])
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        (args.out / "results.md").write_text(text + "\n", encoding="utf-8")
+        report.write_csv(args.out / "results.csv", scores)
+    if args.readme:
+        report.insert(args.readme, text)
+    if args.cards:
+        for candidate in candidates:
+            _fill_card(candidate, scores)
+
+
+def list_set(args: argparse.Namespace) -> None:
+    """Draw up the list of a fixed evaluation set anew."""
+    lister = LISTERS[args.set]
+    rows = list(tqdm(lister(args.data, args.split), disable=None, leave=False))
+    write_list(args.out, rows)
+    by = {"synthetic-faces": "kernel_size", "averaged-video": "length", "published": "group"}
+    say(f"{args.out}: {len(rows)} pairs ({counted(rows, by[args.set])})")
+
+
+def _candidates(args: argparse.Namespace, stack: ExitStack) -> list[_Candidate]:
+    """The models named as MODEL, MODEL=FILE or MODEL:LABEL=FILE; all bundled ones by default."""
+    names = args.models or [name for name in MODELS if bundled(name)]
+    choice = choose(args.engine, args.device)
+    candidates = []
+    for text in names:
+        label, _, file = text.partition("=")
+        model = load_model(label.partition(":")[0], Path(file) if file else None)
+        deblurrer = open_deblurrer(model, choice, on_status=say)
+        stack.callback(deblurrer.close)
+        candidates.append(_Candidate(label, model, deblurrer))
+    if not candidates:
+        raise OptionError("no model has bundled weights; name one as MODEL=FILE")
+    if len({candidate.label for candidate in candidates}) < len(candidates):
+        raise OptionError("two models have the same name; tell them apart as MODEL:LABEL=FILE")
+    return candidates
+
+
+def _scores(
+    chosen: FixedSet, data: Path, candidates: Sequence[_Candidate], limit: int | None
+) -> list[Score]:
+    networks = {c.label: c.deblurrer.batch for c in candidates}
+    times = {name: time_each(net, chosen.pairs(data, limit)) for name, net in networks.items()}
+    pairs = chosen.pairs(data, limit)
+    total = len(chosen.rows(limit))
+    with tqdm(total=total, desc=chosen.name, disable=None, leave=False) as bar:
+        results = list(judge(pairs, networks, BASELINES, open_detector(), on_pair=bar.update))
+    return summarized(results, times)
+
+
+def _section(chosen: FixedSet, scores: Sequence[Score]) -> str:
+    title = f"**{chosen.name}**, {scores[0].images} pairs"
+    groups = report.group_table(scores, chosen.broken_down_by)
+    return f"{title}\n\n{report.main_table(scores)}\n\n{groups}"
+
+
+def _weights_section(candidates: Sequence[_Candidate]) -> str:
+    network = candidates[0].deblurrer.network
+    weights = ", ".join(f"{c.label} `{c.model.sha256[:12]}`" for c in candidates)
+    return (
+        f"Weights (sha256): {weights}. Engine {network.engine} on {_hardware(network.device)};"
+        f" commit {code_version()[:12]}. `vidfacedeblur-train evaluate` wrote this."
+    )
+
+
+def _picture(out: Path, chosen: FixedSet, data: Path, candidates: Sequence[_Candidate]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    pairs = list(islice(chosen.pairs(data, _PICTURE_ROWS), _PICTURE_ROWS))
+    networks = {c.label: c.deblurrer.batch for c in candidates}
+    save_png(out / f"{chosen.name.replace(' ', '-')}.png", report.picture(pairs, networks))
+
+
+def _fill_card(candidate: _Candidate, scores: dict[str, list[Score]]) -> None:
+    """Put the figures into the card beside a weights file, if it has one."""
+    path = candidate.model.path.with_suffix(".json")
+    if not path.is_file():
+        say(f"{candidate.label}: no card beside {candidate.model.path}")
+        return
+    card = json.loads(path.read_text(encoding="utf-8"))
+    network = candidate.deblurrer.network
+    card["evaluation"] = {
+        "engine": network.engine,
+        "device": _hardware(network.device),
+        "commit": code_version(),
+        "sets": {name: report.figures(own, candidate.label) for name, own in scores.items()},
+    }
+    _write_json(path, card)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _hardware(device: str) -> str:
+    """A device as a person names it."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    cores = len(os.sched_getaffinity(0))
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    name = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), "CPU")
+    return f"{name}, {cores} cores"

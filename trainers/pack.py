@@ -1,0 +1,123 @@
+"""Packs: faces ready to train on, in one compact file that loads fast and travels well.
+
+A NumPy ``.npz`` of JPEG pictures, all squares of one size. A face is either sharp, to be blurred on
+the fly, or comes with a blurred partner that was averaged from frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidfacedeblur.errors import InputError
+from vidfacedeblur.faces import MARGIN
+from vidfacedeblur.trainers.split import Split
+from vidfacedeblur.types import ByteImage, FloatImage
+
+PACK_SIDE = 144
+"""Side of a packed face in pixels."""
+CROP_SIDE = 128
+"""Side of the pipeline's crop within a packed face; the rest is room for the blur."""
+PACK_MARGIN = ((1 + 2 * MARGIN) * PACK_SIDE / CROP_SIDE - 1) / 2
+"""Margin of a packed face, as a share of the box's longer side."""
+_JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class PackedFace:
+    """A face ready for a pack."""
+
+    sharp: ByteImage
+    name: str
+    identity: str
+    split: Split
+    blurred: ByteImage | None = None
+    """Averaged from frames of which `sharp` is the middle one."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """One split of a pack, decoded: uint8 RGB."""
+
+    stills: Tensor
+    """(N, 3, side, side), sharp."""
+    sharp: Tensor
+    """(M, 3, side, side), the sharp partners of `blurred`; M may be 0."""
+    blurred: Tensor
+
+
+def as_bytes(image: FloatImage) -> ByteImage:
+    """Round an image in [0, 1] to 8 bits."""
+    return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
+
+
+def write_pack(path: Path, faces: Sequence[PackedFace]) -> None:
+    """Write faces, all of one size, to a pack; it appears whole or not at all."""
+    sharp = [_encode(face.sharp) for face in faces]
+    nothing = np.zeros(0, np.uint8)
+    blurred = [nothing if face.blurred is None else _encode(face.blurred) for face in faces]
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("wb") as file:
+        np.savez(
+            file,
+            jpeg=np.concatenate([nothing, *sharp]),
+            length=np.array([len(data) for data in sharp], np.int64),
+            blurred_jpeg=np.concatenate([nothing, *blurred]),
+            blurred_length=np.array([len(data) for data in blurred], np.int64),
+            name=np.array([face.name for face in faces]),
+            identity=np.array([face.identity for face in faces]),
+            split=np.array([face.split for face in faces]),
+        )
+    temporary.replace(path)
+
+
+def load_pack(path: Path, split: Split) -> Faces:
+    """Load one split of a pack.
+
+    Raises:
+        InputError: The file is no pack, or has no face of that split.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as pack:
+            splits = pack["split"]
+            jpegs = _slices(pack["jpeg"], pack["length"])
+            partners = _slices(pack["blurred_jpeg"], pack["blurred_length"])
+    except Exception as error:  # NumPy and zipfile raise ten kinds for one damaged byte
+        raise InputError(f"{path} is not a pack of faces; make one with 'prepare'") from error
+    mine = np.flatnonzero(splits == split)
+    if not len(mine):
+        raise InputError(f"{path} has no face of the split {split!r}")
+    stills = [i for i in mine if not len(partners[i])]
+    averaged = [i for i in mine if len(partners[i])]
+    return Faces(
+        stills=_decoded([jpegs[i] for i in stills]),
+        sharp=_decoded([jpegs[i] for i in averaged]),
+        blurred=_decoded([partners[i] for i in averaged]),
+    )
+
+
+def _slices(data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    return np.split(data, np.cumsum(lengths)[:-1]) if len(lengths) else []
+
+
+def _encode(image: ByteImage) -> NDArray[np.uint8]:
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return np.asarray(data, np.uint8)
+
+
+def _decoded(jpegs: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """(N, 3, side, side) of N pictures."""
+    if not jpegs:
+        return torch.zeros((0, 3, PACK_SIDE, PACK_SIDE), dtype=torch.uint8)
+    images = [cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB) for jpeg in jpegs]
+    if any(image is None for image in images):
+        raise InputError("a face in the pack is damaged; make the pack again with 'prepare'")
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()

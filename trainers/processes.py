@@ -1,0 +1,78 @@
+"""One training on several GPUs: ``torchrun`` starts a process for each, and these agree.
+
+Every process draws its own pairs; gradients are averaged by torch's DistributedDataParallel.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed, nn
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that train one network together."""
+
+    rank: int
+    """Which one this is, from 0."""
+    count: int
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes files and speaks."""
+        return self.rank == 0
+
+    def shared(self, network: nn.Module) -> nn.Module:
+        """The network with its gradients averaged over the processes."""
+        if self.count == 1:
+            return network
+        return nn.parallel.DistributedDataParallel(network)
+
+    def agreed(self, value: float) -> float:
+        """The first process's value: clocks differ, decisions must not."""
+        if self.count == 1:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Every process's value, by rank."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        distributed.all_gather_object(values, value)
+        return values
+
+
+def one_process() -> Processes:
+    """Nobody to agree with."""
+    return Processes(0, 1)
+
+
+@contextmanager
+def processes_of(device: str) -> Iterator[tuple[Processes, str]]:
+    """Join the processes that ``torchrun`` started, if it did.
+
+    Yields:
+        The processes, and the device of this one.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield one_process(), device
+        return
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield Processes(distributed.get_rank(), count), device
+    finally:
+        distributed.destroy_process_group()

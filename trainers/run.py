@@ -1,0 +1,268 @@
+"""A run: what a training step changes, saved and brought back exactly.
+
+A checkpoint holds the network, its average, optimizers, critics and every source of chance, and
+appears under its name whole or not at all: a run that was killed goes on from its last checkpoint
+and, step for step, ends with the weights it would have had.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.models.registry import make_config, make_network
+from vidfacedeblur.trainers.adversarial import Critics
+from vidfacedeblur.trainers.losses import ContentLoss
+from vidfacedeblur.trainers.recipe import Optimizer, Recipe
+
+
+@dataclass
+class Progress:
+    """How far a run has come."""
+
+    step: int = 0
+    seconds: float = 0.0
+    """Training time so far, over all resumptions."""
+
+    def share(self, recipe: Recipe, max_minutes: float | None) -> float:
+        """Part of the run that is done, 0 to 1: by its steps, or by time if that runs out first."""
+        by_time = 0.0 if max_minutes is None else self.seconds / (60 * max_minutes)
+        return min(1.0, max(self.step / recipe.steps, by_time))
+
+
+def rate(optimizer: Optimizer, share: float) -> float:
+    """Learning rate at a share of the run."""
+    peak = optimizer.learning_rate
+    if share < optimizer.warmup:
+        return peak * max(share, 1e-3) / optimizer.warmup
+    along = (share - optimizer.warmup) / (1 - optimizer.warmup)
+    if optimizer.decay == "cosine":
+        return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along)))
+    if optimizer.decay == "linear":
+        return peak * min(1.0, 2 - 2 * along)
+    return peak
+
+
+def make_optimizer(settings: Optimizer, network: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that a recipe names, over all of a network's weights."""
+    weights, lr = network.parameters(), settings.learning_rate
+    betas = (settings.beta1, settings.beta2)
+    if settings.kind == "rmsprop":
+        return torch.optim.RMSprop(weights, lr=lr)
+    if settings.kind == "adam":
+        return torch.optim.Adam(weights, lr=lr, betas=betas)
+    return torch.optim.AdamW(weights, lr=lr, betas=betas, weight_decay=settings.weight_decay)
+
+
+class Average:
+    """Exponential moving average of a network's weights and running statistics."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Move towards the network's weights; faster at the beginning of a run."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value.detach(), 1 - decay)
+            else:
+                self.state[name].copy_(value)
+
+
+class Run:
+    """A network in training, with all that its steps need.
+
+    Args:
+        recipe: What to do.
+        device: Where, as torch names it.
+        seed: Of the first weights, and of dropout.
+        vgg: For recipes with a perceptual loss; see `losses.ContentLoss`.
+    """
+
+    def __init__(
+        self, recipe: Recipe, *, device: str, seed: int = 0, vgg: nn.Module | None = None
+    ) -> None:
+        torch.manual_seed(seed)
+        self.recipe, self.device = recipe, device
+        self.config = make_config(recipe.model, recipe.network)
+        self.network = make_network(recipe.model, self.config).to(device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = make_optimizer(recipe.optimizer, self.network)
+        self.average = Average(self.network, recipe.ema)
+        self.content = ContentLoss(recipe.loss, vgg=vgg).to(device)
+        self.critics = Critics(recipe.adversarial).to(device) if recipe.adversarial else None
+        self.critic_optimizer = self.critics and make_optimizer(recipe.optimizer, self.critics)
+        self.progress = Progress()
+        self.forward: nn.Module = self.network
+        """The network, wrapped where several GPUs work on it."""
+
+    def step(self, blurred: Tensor, sharp: Tensor, share: float) -> float:
+        """Update the network once (and its critics as often as the recipe says); return its loss.
+
+        Args:
+            blurred: (N, 3, H, W) in [-1, 1].
+            sharp: The same shape and range.
+            share: Part of the run that is done.
+
+        Raises:
+            InputError: The loss is not finite. The weights are as they were.
+        """
+        restored = self._restored(blurred)
+        loss = self.content(restored, sharp)
+        settings = self.recipe.adversarial
+        if self.critics is not None and settings and share >= settings.begins:
+            self._teach_critics(restored, sharp, share)
+            loss = loss + settings.weight * self.critics.generator_loss(restored, sharp)
+        if not torch.isfinite(loss):
+            raise InputError(
+                f"the loss is no longer finite at step {self.progress.step}: the last checkpoint is"
+                " kept; go on from it with a lower learning_rate"
+            )
+        self._descend(self.network, self.optimizer, loss, share)
+        self.progress.step += 1
+        self.average.update(self.network, self.progress.step)
+        return loss.item()
+
+    def _restored(self, blurred: Tensor) -> Tensor:
+        low = self.recipe.precision == "bfloat16"
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=low):
+            restored: Tensor = self.forward(blurred.to(memory_format=torch.channels_last))
+        return restored.float()
+
+    def _teach_critics(self, restored: Tensor, sharp: Tensor, share: float) -> None:
+        assert self.critics is not None
+        assert self.critic_optimizer is not None
+        assert self.recipe.adversarial is not None
+        for _ in range(self.recipe.adversarial.critic_steps):
+            loss = self.critics.critic_loss(restored, sharp)
+            self._descend(self.critics, self.critic_optimizer, loss, share)
+
+    def _descend(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, share: float
+    ) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = rate(self.recipe.optimizer, share)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.optimizer.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), self.recipe.optimizer.clip)
+        optimizer.step()
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
+        """The network with the averaged weights, in evaluation mode."""
+        own = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.state)
+        self.network.eval()
+        try:
+            yield self.network
+        finally:
+            self.network.load_state_dict(own)
+            self.network.train()
+
+    def warm_start(self, weights: dict[str, Tensor]) -> None:
+        """Begin from trained weights instead of random ones."""
+        self.network.load_state_dict(weights)
+        self.average = Average(self.network, self.recipe.ema)
+
+    def save(self, path: Path, *, draws: list[dict[str, Any]]) -> None:
+        """Write a checkpoint.
+
+        Args:
+            path: The file.
+            draws: State of each process's `PairMaker`.
+        """
+        state = {
+            "recipe": asdict(self.recipe),
+            "network": self.network.state_dict(),
+            "average": self.average.state,
+            "optimizer": self.optimizer.state_dict(),
+            "critics": self.critics and self.critics.state_dict(),
+            "critic_optimizer": self.critic_optimizer and self.critic_optimizer.state_dict(),
+            "progress": asdict(self.progress),
+            "draws": draws,
+            "chance": _chance(self.device),
+            "device": self.device,
+            "commit": code_version(),
+        }
+        temporary = path.with_suffix(".part")
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def restore(self, state: dict[str, Any], path: Path) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            OptionError: It was made with another recipe.
+        """
+        theirs, ours = state["recipe"], asdict(self.recipe)
+        differ = sorted(key for key in ours if key != "steps" and theirs.get(key) != ours[key])
+        if differ:
+            raise OptionError(
+                f"{path} was made with another recipe ({', '.join(differ)} differ): choose another"
+                " --out, or begin there with --start WEIGHTS"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.state = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.critics is not None and self.critic_optimizer is not None:
+            self.critics.load_state_dict(state["critics"])
+            self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        self.progress = Progress(**state["progress"])
+        _set_chance(state["chance"], self.device)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `Run.save` wrote, onto the CPU.
+
+    Raises:
+        InputError: It is missing or unreadable.
+    """
+    if not path.is_file():
+        raise InputError(f"no checkpoint at {path}")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{path} is not a checkpoint of this trainer: {error}") from error
+    return state
+
+
+def code_version() -> str:
+    """The commit of the checkout that this runs from, or "unknown" for an installed package."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(
+            [*command, "--abbrev=40"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def _chance(device: str) -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.startswith("cuda"):
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_chance(state: dict[str, Tensor], device: str) -> None:
+    torch.set_rng_state(state["cpu"])
+    if device.startswith("cuda") and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,0 +1,222 @@
+"""Pictures and clips of people, and who is trained on and who tested on: nobody is on two sides.
+
+The paper splits 70:30; its 30 are halved here into `val`, to choose by, and `test`, to report.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.trainers.media import read_frames
+from vidfacedeblur.types import ByteImage
+
+Split = Literal["train", "val", "test"]
+"""A side of the split."""
+SPLITS: tuple[Split, ...] = get_args(Split)
+"""Every side, in the order of the shares."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of somebody."""
+
+    path: Path
+    name: str
+    """Path relative to the data set, with slashes."""
+    identity: str
+    split: Split | None = None
+    """None: not dealt to a side yet."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames of one person, in order."""
+
+    name: str
+    """Path of the file or folder relative to the data set, with slashes."""
+    identity: str
+    files: tuple[Path, ...]
+    """Pictures in their order, or one video."""
+    split: Split | None = None
+    """None: not dealt to a side yet."""
+
+    def frames(self) -> Iterator[ByteImage]:
+        """Decode the frames one after the other, upright where it is a video.
+
+        Yields:
+            (H, W, 3) RGB.
+
+        Raises:
+            InputError: A file cannot be decoded, or not in whole; what comes before was yielded.
+        """
+        for file in self.files:
+            yield from read_frames(file)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a data set holds."""
+
+    layout: str
+    """Name of the layout that it has."""
+    pictures: tuple[Picture, ...] = ()
+    clips: tuple[Clip, ...] = ()
+    problems: tuple[str, ...] = ()
+    """Each entry that is missing or cannot be used as it is, in one line."""
+
+
+def assign_splits(
+    identities: Iterable[str],
+    *,
+    seed: int = 0,
+    shares: tuple[float, float, float] = (0.70, 0.15, 0.15),
+) -> dict[str, Split]:
+    """Deal identities to the sides; the same set and seed give the same sides everywhere.
+
+    Args:
+        identities: In any order; one that comes twice counts once.
+        seed: Chooses one of the possible splits.
+        shares: Of train, val and test; 0 or more each, 1 together. Met to the nearest identity,
+            but if there is anybody, somebody is trained on.
+
+    Raises:
+        OptionError: The shares are no shares.
+    """
+    if not all(share >= 0 for share in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+        raise OptionError(f"the shares of a split must be 0 or more and make 1, got {shares}")
+
+    def place(identity: str) -> tuple[bytes, str]:
+        # A hash of our own: Python's differs from process to process, and random generators from
+        # version to version. File names may hold surrogates.
+        text = f"{seed}/{identity}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(text).digest(), identity
+
+    dealt = sorted(set(identities), key=place)
+    first = max(1, round(shares[0] * len(dealt)))
+    second = max(first, round((shares[0] + shares[1]) * len(dealt)))
+    sides: dict[str, Split] = dict.fromkeys(dealt[:first], "train")
+    sides |= dict.fromkeys(dealt[first:second], "val")
+    sides |= dict.fromkeys(dealt[second:], "test")
+    return sides
+
+
+def splitted(data: DataSet, *, seed: int = 0, given: dict[str, Split] | None = None) -> DataSet:
+    """Deal every picture and clip to a side, all of one identity to the same.
+
+    Args:
+        data: The data set.
+        seed: Chooses the split of the identities that have no side yet.
+        given: Sides by identity; they count more than those that the data set brings along.
+    """
+    entries: tuple[Picture | Clip, ...] = (*data.pictures, *data.clips)
+    sides, _ = settled((entry.identity, entry.split) for entry in entries)
+    sides |= given or {}
+    sides |= assign_splits({e.identity for e in entries} - sides.keys(), seed=seed)
+    return sided(data, sides)
+
+
+def read_split(path: Path) -> dict[str, Split]:
+    """Read a split of the user's own: a CSV file with the columns identity and split.
+
+    Raises:
+        InputError: The file is missing, lacks a column, names an unknown side, or has an identity
+            on two sides.
+    """
+    sides: dict[str, Split] = {}
+    for line, row in read_table(path, ("identity", "split")):
+        identity, side = row["identity"], known_split(row["split"])
+        if side is None or not identity:
+            raise InputError(
+                f"{path} line {line}: expected an identity and one of {', '.join(SPLITS)},"
+                f" got {identity!r} and {row['split']!r}"
+            )
+        if sides.setdefault(identity, side) != side:
+            raise InputError(
+                f"{path} line {line}: {identity} is in {side}, but was in {sides[identity]} above"
+            )
+    return sides
+
+
+def settled(
+    entries: Iterable[tuple[str, Split | None]],
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Settle where each identity belongs, from the sides that its entries bring along.
+
+    Returns:
+        The first side named for each identity that has any; the identities that had two.
+    """
+    sides: dict[str, Split] = {}
+    torn: dict[str, None] = {}
+    for identity, side in entries:
+        if side is not None and sides.setdefault(identity, side) != side:
+            torn[identity] = None
+    return sides, tuple(torn)
+
+
+def sided(data: DataSet, sides: dict[str, Split]) -> DataSet:
+    """The data set with these sides by identity, and open ones for all others."""
+    pictures = tuple(replace(p, split=sides.get(p.identity)) for p in data.pictures)
+    clips = tuple(replace(c, split=sides.get(c.identity)) for c in data.clips)
+    return replace(data, pictures=pictures, clips=clips)
+
+
+def known_split(text: str) -> Split | None:
+    """The side of that name; None if there is none."""
+    return next((side for side in SPLITS if side == text), None)
+
+
+def read_table(path: Path, columns: Iterable[str]) -> list[tuple[int, dict[str, str]]]:
+    """Read these columns of a CSV file, stripped of blanks, each row with its line's number.
+
+    Raises:
+        InputError: The file is missing, is no CSV text, or lacks a column.
+    """
+    columns = tuple(columns)
+    try:
+        # With "-sig": spreadsheets write a mark before the first column's name.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = sorted(set(columns) - set(reader.fieldnames or ()))
+            if missing:
+                raise InputError(f"{path} lacks the column(s) {', '.join(missing)}")
+            return [
+                (reader.line_num, {name: (row[name] or "").strip() for name in columns})
+                for row in reader
+            ]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: it is not CSV text in UTF-8") from error
+
+
+def read_pairs(path: Path, problems: list[str]) -> dict[str, str]:
+    """Read lines of a name and a value, with blanks or a comma between them, as CelebA has them.
+
+    Args:
+        path: The file; one in CSV has a heading.
+        problems: Gets a line for each that does not parse, or names what was named before.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    pairs: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        words = line.replace(",", " ").split()
+        if not words or (path.suffix == ".csv" and number == 1):
+            continue
+        if len(words) == 2 and words[0] not in pairs:
+            pairs[words[0]] = words[1]
+        else:
+            problems.append(f"{path.name} line {number}: expected a new name and a value: {line!r}")
+    return pairs
