@@ -62,7 +62,8 @@ class Critics(nn.Module):
                 losses.append(-fake.mean())
             else:
                 losses.append(_relativistic(critic(sharp), fake, better="fake"))
-        return torch.stack(losses).mean()
+        mean: Tensor = torch.stack(losses).mean()
+        return mean
 
     def _critic_loss(self, critic: nn.Module, restored: Tensor, sharp: Tensor) -> Tensor:
         fake, real = critic(restored), critic(sharp)
@@ -79,7 +80,8 @@ def gradient_penalty(critic: nn.Module, restored: Tensor, sharp: Tensor) -> Tens
     between = (place * sharp + (1 - place) * restored).requires_grad_()
     verdict = critic(between).sum()
     (gradient,) = torch.autograd.grad(verdict, between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty
 
 
 def _relativistic(real: Tensor, fake: Tensor, *, better: str) -> Tensor:

@@ -8,6 +8,7 @@ with the reason.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -76,10 +77,8 @@ def why_unfit(images: Sequence[FloatImage]) -> str | None:
     if _correlation(grays[0], grays[-1]) < _LEAST_OVERLAP:
         return APART
     window = cv2.createHanningWindow((_CHECK_SIDE, _CHECK_SIDE), cv2.CV_32F)
-    path = sum(
-        float(np.hypot(*cv2.phaseCorrelate(a, b, window)[0])) for a, b in itertools.pairwise(grays)
-    )
-    return STILL if path < _LEAST_PATH else None
+    moves = [cv2.phaseCorrelate(a, b, window)[0] for a, b in itertools.pairwise(grays)]
+    return STILL if sum(math.dist(move, (0, 0)) for move in moves) < _LEAST_PATH else None
 
 
 def averaged_faces(

@@ -7,12 +7,16 @@ Richardson 1972, Lucy 1974.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.restoration import richardson_lucy, unsupervised_wiener
+from skimage import restoration
 
 from vidfacedeblur.types import FloatImage
+
+_wiener: Any = restoration.unsupervised_wiener
+_lucy: Any = restoration.richardson_lucy
 
 Deconvolve = Callable[[FloatImage, NDArray[np.float32]], FloatImage]
 """Maps (H, W, 3) in [0, 1] and its (K, K) kernel to the same shape and range."""
@@ -29,7 +33,7 @@ def wiener(blurred: FloatImage, kernel: NDArray[np.float32]) -> FloatImage:
     """Wiener filter that estimates noise and prior by itself."""
 
     def restore(channel: NDArray[np.float32]) -> NDArray[np.float32]:
-        found, _ = unsupervised_wiener(channel, kernel, user_params=_SAMPLES, clip=False, rng=0)
+        found, _ = _wiener(channel, kernel, user_params=_SAMPLES, clip=False, rng=0)
         return np.asarray(found, np.float32)
 
     edge = min(_FADE, min(blurred.shape[:2]) - 1)
@@ -44,7 +48,7 @@ def lucy(blurred: FloatImage, kernel: NDArray[np.float32]) -> FloatImage:
     """Richardson-Lucy."""
 
     def restore(channel: NDArray[np.float32]) -> NDArray[np.float32]:
-        found = richardson_lucy(channel, kernel, num_iter=_ROUNDS, clip=False, filter_epsilon=1e-3)
+        found: Any = _lucy(channel, kernel, num_iter=_ROUNDS, clip=False, filter_epsilon=1e-3)
         return np.asarray(found, np.float32)
 
     edge = kernel.shape[0] // 2

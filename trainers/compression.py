@@ -5,6 +5,8 @@ The only place in the trainers that speaks to codecs; everything stays in memory
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import av
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_TIME_BASE = 25
+_RATE = Fraction(25)
 
 
 def jpeg(image: Tensor, quality: int) -> Tensor:
@@ -21,7 +23,7 @@ def jpeg(image: Tensor, quality: int) -> Tensor:
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     assert decoded is not None
-    return _images(decoded[None], image)[0]
+    return _images(np.asarray(decoded[None], np.uint8), image)[0]
 
 
 def h264(images: Tensor, crf: int) -> Tensor:
@@ -43,8 +45,8 @@ def _round_trip(frames: NDArray[np.uint8], crf: int) -> NDArray[np.uint8]:
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.height, encoder.width = frames.shape[1:3]
     encoder.pix_fmt = "yuv420p"
-    encoder.framerate = _TIME_BASE
-    encoder.time_base = 1 / encoder.framerate
+    encoder.framerate = _RATE
+    encoder.time_base = 1 / _RATE
     encoder.gop_size = 2
     encoder.thread_count = 1
     encoder.options = {

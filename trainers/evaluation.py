@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 
@@ -98,8 +98,8 @@ class FaceJudge:
 
 def judge(
     pairs: Iterable[Pair],
-    networks: dict[str, Restore],
-    classical: dict[str, Deconvolve],
+    networks: Mapping[str, Restore],
+    classical: Mapping[str, Deconvolve],
     detector: MtcnnDetector,
     *,
     on_pair: Callable[[int], object] = lambda count: None,
@@ -170,8 +170,8 @@ Restored = tuple[str, NDArray[np.float32], dict[int, NDArray[np.float32]]]
 
 def _restored(
     batch: Sequence[Pair],
-    networks: dict[str, Restore],
-    classical: dict[str, Deconvolve],
+    networks: Mapping[str, Restore],
+    classical: Mapping[str, Deconvolve],
     sharp_too: Sequence[int],
 ) -> Iterator[Restored]:
     blurred = np.stack([pair.blurred for pair in batch])

@@ -141,7 +141,7 @@ def _averaged_pair(row: Row, frames: Sequence[ByteImage]) -> Pair:
     x0, y0, x1, y1 = map(int, square_of(row))
     region = Region(x0, y0, x1, y1)
     sharp, blurred, _ = averaged_at(list(frames)[-length:], region, side=SIDE)
-    recorded = np.rint(255 * blurred) / np.float32(255)
+    recorded = np.asarray(np.rint(255 * blurred) / 255, np.float32)
     return Pair(f"{row['file']}#{row['middle']}", row["length"], sharp, recorded)
 
 
@@ -149,7 +149,11 @@ def _published(rows: Sequence[Row], folder: Path) -> Iterator[Pair]:
     for row in rows:
         place = folder / row["folder"]
         sharp, blurred = (
-            read_picture(checked(place / row[kind], row[f"{kind}_sha256"])) / np.float32(255)
+            np.divide(
+                read_picture(checked(place / row[kind], row[f"{kind}_sha256"])),
+                255,
+                dtype=np.float32,
+            )
             for kind in ("sharp", "blurred")
         )
         peers = {}

@@ -64,7 +64,9 @@ class Journal:
             csv.writer(file).writerow(asdict(row).values())
         picture = torch.cat([x[:_SAMPLES] for x in (sharp, blurred, restored)], dim=3)
         rows = torch.cat(list(picture), dim=1).permute(1, 2, 0).cpu().numpy()
-        save_png(self.folder / "samples" / f"{row.step:07d}.png", (rows + 1) / 2)
+        save_png(
+            self.folder / "samples" / f"{row.step:07d}.png", np.asarray((rows + 1) / 2, np.float32)
+        )
         plot_rows(read_log(self.log), self.folder / "curves.png")
         return row
 

@@ -117,7 +117,12 @@ def _decoded(jpegs: Sequence[NDArray[np.uint8]]) -> Tensor:
     """(N, 3, side, side) of N pictures."""
     if not jpegs:
         return torch.zeros((0, 3, PACK_SIDE, PACK_SIDE), dtype=torch.uint8)
-    images = [cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB) for jpeg in jpegs]
-    if any(image is None for image in images):
+    images = np.stack([_decoded_one(jpeg) for jpeg in jpegs])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+
+
+def _decoded_one(jpeg: NDArray[np.uint8]) -> ByteImage:
+    image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB)
+    if image is None:
         raise InputError("a face in the pack is damaged; make the pack again with 'prepare'")
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous()
+    return np.asarray(image, np.uint8)

@@ -96,7 +96,7 @@ class PairMaker:
         if size == taken:
             return images
         flat = F.interpolate(images.flatten(0, 1), (size, size), mode="bicubic", antialias=True)
-        return flat.clamp(0, 1).unflatten(0, images.shape[:2])
+        return flat.clamp(0, 1).reshape(*images.shape[:2], *flat.shape[1:])
 
     def _sizes(self, batch: int, zoom: float) -> NDArray[np.int64]:
         """How far the blur reaches, in pixels; less on faces that were made smaller."""
@@ -104,7 +104,7 @@ class PairMaker:
         sizes = rng.integers(mix.smallest_kernel, mix.largest_kernel + 1, batch)
         mild = rng.integers(1, mix.mild_kernel + 1, batch)
         sizes = np.where(rng.random(batch) < mix.mild_share, mild, sizes)
-        return np.maximum(1, np.rint(sizes * min(1.0, zoom))).astype(np.int64)
+        return np.asarray(np.maximum(1, np.rint(sizes * min(1.0, zoom))), np.int64)
 
     def _kernels(self, sizes: NDArray[np.int64]) -> Tensor:
         mix = self.mix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def group_table(scores: Sequence[Score], broken_down_by: str) -> str:
     return "\n".join(lines)
 
 
-def write_csv(path: Path, scores: dict[str, Sequence[Score]]) -> None:
+def write_csv(path: Path, scores: Mapping[str, Sequence[Score]]) -> None:
     """Write the scores of some sets, a line for each method on each set and each group of it."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -93,7 +93,9 @@ def figures(scores: Sequence[Score], method: str) -> dict[str, Any]:
     }
 
 
-def picture(pairs: Sequence[Pair], networks: dict[str, Restore], *, side: int = 256) -> FloatImage:
+def picture(
+    pairs: Sequence[Pair], networks: Mapping[str, Restore], *, side: int = 256
+) -> FloatImage:
     """Rows of sharp | blurred | each network, each cell `side` pixels, as one (H, W, 3) image."""
     rows = []
     for pair in pairs:

@@ -104,7 +104,9 @@ class Run:
         self.average = Average(self.network, recipe.ema)
         self.content = ContentLoss(recipe.loss, vgg=vgg).to(device)
         self.critics = Critics(recipe.adversarial).to(device) if recipe.adversarial else None
-        self.critic_optimizer = self.critics and make_optimizer(recipe.optimizer, self.critics)
+        self.critic_optimizer = (
+            make_optimizer(recipe.optimizer, self.critics) if self.critics is not None else None
+        )
         self.progress = Progress()
         self.forward: nn.Module = self.network
         """The network, wrapped where several GPUs work on it."""
@@ -134,7 +136,7 @@ class Run:
         self._descend(self.network, self.optimizer, loss, share)
         self.progress.step += 1
         self.average.update(self.network, self.progress.step)
-        return loss.item()
+        return float(loss.item())
 
     def _restored(self, blurred: Tensor) -> Tensor:
         low = self.recipe.precision == "bfloat16"
@@ -190,8 +192,10 @@ class Run:
             "network": self.network.state_dict(),
             "average": self.average.state,
             "optimizer": self.optimizer.state_dict(),
-            "critics": self.critics and self.critics.state_dict(),
-            "critic_optimizer": self.critic_optimizer and self.critic_optimizer.state_dict(),
+            "critics": None if self.critics is None else self.critics.state_dict(),
+            "critic_optimizer": None
+            if self.critic_optimizer is None
+            else self.critic_optimizer.state_dict(),
             "progress": asdict(self.progress),
             "draws": draws,
             "chance": _chance(self.device),

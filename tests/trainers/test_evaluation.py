@@ -134,11 +134,12 @@ def test_a_colour_shift_is_seen(pairs: list[Pair], detector: MtcnnDetector) -> N
     assert score.shift == pytest.approx(2, abs=1e-3)
     assert score.psnr == pytest.approx(10 * np.log10(255**2 * 3 / 4), abs=1e-3)
     # One picture brighter and the next darker is no cast over the set.
-    signs = iter([1, -1] * 9)
-    _, score, _ = judged(
-        pairs[:4] * 2, lambda x: perfect(x) + red * np.float32(next(signs)), detector
+    signs = np.array([1, -1] * 4, np.float32)[:, None, None, None]
+    own, score, _ = judged(
+        pairs[:4] * 2, lambda images: perfect(images) + red * signs[: len(images)], detector
     )
-    assert score.shift == pytest.approx(2, abs=1e-3)  # all eight are one batch: one sign
+    assert [round(result.shift[0]) for result in own] == [2, -2] * 4
+    assert score.shift == pytest.approx(0, abs=1e-3)
     blue = -red[::-1]
     _, score, _ = judged(pairs, lambda images: np.maximum(perfect(images) + blue, 0), detector)
     assert 1.5 < score.shift <= 2

@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from vidfacedeblur.trainers.metrics import psnr, ssim
+from vidfacedeblur.trainers.metrics import grid_ratio, psnr, ssim
 
 
 def pair() -> tuple[np.ndarray, np.ndarray]:
@@ -42,3 +42,19 @@ def test_ssim_is_scikit_images_over_the_valid_area() -> None:
     )
     wanted = full[5:-5, 5:-5].mean()
     assert float(ssim(tensor(sharp), tensor(noisy))) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_nothing_is_better_than_identical() -> None:
+    image = torch.zeros(1, 3, 400, 400)
+    almost = image.clone()
+    almost[0, 0, 0, 0] = 1 / 255  # 105 dB by the formula
+    assert float(psnr(image, almost)) == float(psnr(image, image)) == 99
+
+
+def test_a_checkerboard_stands_out() -> None:
+    noise = torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert grid_ratio(noise) < 2
+    for period in (2, 4):
+        stripes = torch.cos(2 * torch.pi * torch.arange(64) / period)
+        assert grid_ratio(noise + 0.3 * stripes) > 4
+        assert grid_ratio(noise + 0.3 * stripes[:, None] * stripes) > 4
