@@ -86,6 +86,10 @@ def evaluate(args: argparse.Namespace) -> None:
         raise OptionError("say where the data lies: --data FOLDER, or VIDFACEDEBLUR_DATA")
     if args.limit is not None and args.limit < 1:
         raise OptionError(f"--limit must be 1 or more, got {args.limit}")
+    if args.limit is not None and (args.cards or args.readme):
+        raise OptionError("--cards and --readme take whole sets only: leave --limit out")
+    if not args.sets:
+        raise OptionError(f"--sets needs one of {', '.join(SETS)}")
     with ExitStack() as stack:
         candidates = _candidates(args, stack)
         texts, scores = [], {}

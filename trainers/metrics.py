@@ -60,8 +60,9 @@ def grid_ratio(difference: Tensor) -> float:
     for row in range(0, height, height // 4):
         for column in range(0, width, width // 4):
             if row or column:
-                rows = (torch.arange(-6, 7) + row) % height
-                columns = (torch.arange(-6, 7) + column) % width
+                # On an axis lies the power of all upright and level edges: compare along it.
+                rows = (torch.arange(-6, 7) * (row > 0) + row) % height
+                columns = (torch.arange(-6, 7) * (column > 0) + column) % width
                 around = power[rows][:, columns]
                 ratios.append(float(power[row, column] / around.median().clamp_min(1e-20)))
     return max(ratios)

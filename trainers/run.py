@@ -243,7 +243,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InputError(f"{path} is not a checkpoint of this trainer: {error}") from error
+        raise InputError(f"{path} is not a checkpoint of this trainer") from error
     return state
 
 

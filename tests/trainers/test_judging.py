@@ -354,10 +354,11 @@ def test_evaluate_finds_the_data_by_the_environment(
     weights.with_suffix(".json").unlink()
     before = sorted(tmp_path.rglob("*"))
     options = ["--sets", "synthetic-faces", "--engine", "torch", "--device", "cpu"]
-    command = ["evaluate", "--models", f"deblurgan={weights}", *options, "--limit", "1"]
+    command = ["evaluate", "--models", f"deblurgan={weights}", *options]
+    assert main([*command, "--limit", "1"]) == 0
+    assert ", 1 pairs" in capsys.readouterr().out
     assert main([*command, "--cards"]) == 0
     captured = capsys.readouterr()
-    assert ", 1 pairs" in captured.out
     assert f"deblurgan: no card beside {weights}" in captured.err
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -366,6 +367,7 @@ EVALUATE = ("--sets", "synthetic-faces", "--engine", "torch", "--device", "cpu")
 MISTAKES: list[tuple[list[str], int, str]] = [
     ([], 2, "--data FOLDER"),
     (["--data", "data", "--limit", "0"], 2, "--limit must be 1 or more, got 0"),
+    (["--data", "data", "--limit", "1", "--cards"], 2, "take whole sets only"),
     (["--data", "data", "--models", "deblurgan3"], 2, "deblurgan3"),
     (["--data", "data", "--models", "deblurgan=nosuch"], 2, "nosuch"),
     (["--data", "data", "--models", "deepdeblur=small"], 2, "holds weights of deblurgan"),
