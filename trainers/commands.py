@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from vidfacedeblur.errors import InputError
+from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.trainers.convert import write_converted
 from vidfacedeblur.trainers.datasets import DataSet, read_dataset
@@ -40,6 +40,8 @@ def progress(items: Iterable[T], total: int) -> Iterable[T]:
 def prepare(args: argparse.Namespace) -> None:
     """Pack the faces of data sets into one file."""
     options = PrepareOptions(tuple(args.average), args.gamma, args.still_every)
+    if not args.out.absolute().parent.is_dir():
+        raise OptionError(f"--out {args.out}: there is no such folder")
     given = read_split(args.split) if args.split else None
     sets = [read_dataset(path, args.layout) for path in args.data]
     # Dealt together: who is in two data sets is on one side.

@@ -11,7 +11,8 @@ from vidfacedeblur.faces import MtcnnDetector, crop_square
 from vidfacedeblur.types import Box, ByteImage, Face
 
 MIN_FACE = 48
-"""Pixels; smaller faces have too little detail to learn from."""
+"""Pixels, roughly: the scale at which the search begins. Much smaller faces have too little detail
+to learn from."""
 _MIN_SCORE = 0.9
 _BACKGROUNDS = 2
 """Squares without a face that are taken from one picture."""

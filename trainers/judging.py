@@ -81,25 +81,17 @@ def export(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Score models on fixed sets; print the tables and write what was asked for."""
-    data = args.data or os.environ.get("VIDFACEDEBLUR_DATA")
-    if not data:
-        raise OptionError("say where the data lies: --data FOLDER, or VIDFACEDEBLUR_DATA")
-    if args.limit is not None and args.limit < 1:
-        raise OptionError(f"--limit must be 1 or more, got {args.limit}")
-    if args.limit is not None and (args.cards or args.readme):
-        raise OptionError("--cards and --readme take whole sets only: leave --limit out")
-    if not args.sets:
-        raise OptionError(f"--sets needs one of {', '.join(SETS)}")
+    data = _data_folder(args)
     with ExitStack() as stack:
         candidates = _candidates(args, stack)
         texts, scores = [], {}
         for name in args.sets:
             chosen = SETS[name]
-            scores[chosen.name] = _scores(chosen, Path(data), candidates, args.limit)
+            scores[chosen.name] = _scores(chosen, data, candidates, args.limit)
             texts.append(_section(chosen, scores[chosen.name]))
             sys.stdout.write(texts[-1] + "\n\n")
             if args.out:
-                _picture(args.out, chosen, Path(data), candidates)
+                _picture(args.out, chosen, data, candidates)
     text = "\n\n".join([_weights_section(candidates), *texts])
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -119,6 +111,20 @@ def list_set(args: argparse.Namespace) -> None:
     write_list(args.out, rows)
     by = {"synthetic-faces": "kernel_size", "averaged-video": "length", "published": "group"}
     say(f"{args.out}: {len(rows)} pairs ({counted(rows, by[args.set])})")
+
+
+def _data_folder(args: argparse.Namespace) -> Path:
+    """Where the data lies, after a check of the other arguments."""
+    data = args.data or os.environ.get("VIDFACEDEBLUR_DATA")
+    if not data:
+        raise OptionError("say where the data lies: --data FOLDER, or VIDFACEDEBLUR_DATA")
+    if args.limit is not None and args.limit < 1:
+        raise OptionError(f"--limit must be 1 or more, got {args.limit}")
+    if args.limit is not None and (args.cards or args.readme):
+        raise OptionError("--cards and --readme take whole sets only: leave --limit out")
+    if not args.sets:
+        raise OptionError(f"--sets needs one of {', '.join(SETS)}")
+    return Path(data)
 
 
 def _candidates(args: argparse.Namespace, stack: ExitStack) -> list[_Candidate]:

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from vidfacedeblur.errors import InputError
 from vidfacedeblur.faces import MARGIN
 from vidfacedeblur.trainers.averaging import AveragedFace, averaged_faces
@@ -55,7 +57,8 @@ def list_averaged_video(folder: Path, split: Path | None) -> Iterator[Row]:
             frames = read_frames(clip.files[0])
             found = averaged_faces(frames, find, length=length, side=SIDE)
             faces = [face for face in found if isinstance(face, AveragedFace)]
-            for face in faces[:: max(1, len(faces) // _PER_CLIP)][:_PER_CLIP]:
+            picks = np.linspace(0, len(faces) - 1, min(_PER_CLIP, len(faces))).round().astype(int)
+            for face in (faces[i] for i in picks):
                 yield {
                     "file": clip.name,
                     "sha256": digest,

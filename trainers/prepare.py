@@ -33,6 +33,8 @@ class PrepareOptions:
     def __post_init__(self) -> None:
         if any(length < 2 for length in self.lengths):
             raise OptionError(f"--average needs 2 frames or more, got {min(self.lengths)}")
+        if not 0.1 <= self.gamma <= 10:
+            raise OptionError(f"--gamma must lie within 0.1 to 10, got {self.gamma:g}")
         if self.still_every < 0:
             raise OptionError(f"--still-every must be 0 or more, got {self.still_every}")
 

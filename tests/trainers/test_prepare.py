@@ -462,7 +462,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["data", "--layout", "imagenet"], 2, "unknown layout 'imagenet'"),
     (["data", "--average", "7", "1"], 2, "--average needs 2 frames or more, got 1"),
     (["data", "--still-every", "-1"], 2, "--still-every must be 0 or more"),
-    (["clip.mp4", "--gamma", "0"], 2, "gamma 0"),
+    (["clip.mp4", "--gamma", "0"], 2, "--gamma must lie within"),
     (["data", "--split", "nosuch.csv"], 3, "nosuch.csv"),
     (["clip.mp4", "--average", "--still-every", "0"], 3, "nothing to pack in clip.mp4"),
 ]

@@ -5,7 +5,7 @@ https://arxiv.org/abs/1908.03826. Five feature maps, at 1/2 to 1/32 of the pictu
 pathway; four of the maps brought to 1/4 and concatenated, the fifth added at 1/2, as the published
 code does. Differences: instance norm without running statistics; the Inception backbone is padded
 "same", so that its maps need no repair, works for every multiple of 32, and keeps the weights'
-shapes; inputs of other sizes are extended by reflection inside `forward`.
+shapes; sides must be multiples of 32 (`deblur.Deblurrer` extends others).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Videos and pictures: reading, changing regions of frames, writing. The only user of PyAV."""
+"""Videos and pictures: reading, changing regions of frames, writing. All media files open here."""
 
 from __future__ import annotations
 
