@@ -20,13 +20,13 @@ import vidfacedeblur
 from vidfacedeblur.models.bundle import bundled
 from vidfacedeblur.models.registry import MODELS
 from vidfacedeblur.models.weights import load_model
-from vidfacedeblur.trainers.evaluation import shipped_set
-from vidfacedeblur.trainers.recipe import load_recipe, shipped_for
+from vidfacedeblur.trainers.fixed_sets import SETS
+from vidfacedeblur.trainers.recipe_files import load_recipe, shipped_for
 assert Path(vidfacedeblur.__file__).is_relative_to(sys.prefix), vidfacedeblur.__file__
 assert (Path(vidfacedeblur.__file__).parent / "py.typed").is_file()
 print(sum(load_model(name).sha256 != "" for name in MODELS if bundled(name)))
 print(sum(load_recipe(name, r).steps > 0 for name in MODELS for r in shipped_for(name)))
-print(len(shipped_set()))
+print(len(SETS["synthetic-faces"].rows()))
 """
 
 
@@ -63,7 +63,7 @@ def test_the_only_top_level_name_is_ours(wheel: Path) -> None:
     assert {name for name in names if not name.endswith(".dist-info")} == {"vidfacedeblur"}
     assert "vidfacedeblur/weights/LICENSE" in inner
     assert "vidfacedeblur/engines/select.py" in inner
-    assert "vidfacedeblur/trainers/synthetic_faces_v1.csv" in inner
+    assert "vidfacedeblur/trainers/sets/synthetic_faces_v2.csv" in inner
 
 
 def test_the_metadata_names_both_licences(wheel: Path) -> None:
@@ -78,7 +78,7 @@ def test_weights_and_recipes_are_in_it(environment: Path, tmp_path: Path) -> Non
     output = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     weights, recipes, faces = map(int, output.stdout.split())
     assert weights >= 3
-    assert recipes >= 4
+    assert recipes == 8
     assert faces == 1473
 
 
