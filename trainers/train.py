@@ -88,7 +88,9 @@ def train(
         OptionError: The folder holds a run of another recipe, or memory runs out.
     """
     processes = processes or one_process()
-    run, pairs, journal = _set_up(recipe, options, processes, start)
+    run, pairs = _set_up(recipe, options, processes, start)
+    # Only one process writes: two would take each other's half-written files away.
+    journal = Journal(options.out, resumed_at=run.progress.step) if processes.first else None
     held_out = validation_pairs(recipe.blur, load_pack(options.pack, "val"), options.device)
     losses: list[float] = []
     clock = time.perf_counter()
@@ -98,7 +100,7 @@ def train(
         with run.averaged() as network:
             restored = validate(network, held_out[0])
         draws = processes.gathered(pairs.state())
-        if processes.first:
+        if journal is not None:
             on_check(journal.add(run, losses, *held_out, restored))
             run.save(options.out / "checkpoint.pt", draws=draws)
         losses.clear()
@@ -134,8 +136,8 @@ def validate(network: nn.Module, blurred: Tensor) -> Tensor:
 
 def _set_up(
     recipe: Recipe, options: TrainOptions, processes: Processes, start: dict[str, Tensor] | None
-) -> tuple[Run, PairMaker, Journal]:
-    """A run, new or resumed, with its source of pairs and its log."""
+) -> tuple[Run, PairMaker]:
+    """A run, new or resumed, with its source of pairs."""
     if options.threads:
         torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -155,7 +157,7 @@ def _set_up(
     run.forward = processes.shared(run.network)
     if options.compiled:
         run.forward.compile()
-    return run, pairs, Journal(options.out, resumed_at=run.progress.step)
+    return run, pairs
 
 
 def _step(run: Run, pairs: PairMaker, phase: Phase, share: float) -> float:
