@@ -113,7 +113,7 @@ def train(
         run.progress.seconds += now - clock
         clock = now
         on_step(Pace(run.progress.step, share, losses[-1], phase.batch * processes.count))
-        if processes.agreed(run.progress.seconds) >= next_check:
+        if processes.agreed(float(run.progress.seconds >= next_check)):
             check()
             clock = time.perf_counter()
             next_check = run.progress.seconds + options.check_every
