@@ -169,7 +169,8 @@ class Recipe:
     ema: float = 0.999
     """Decay per step of the averaged weights, which are the ones that ship."""
     precision: Literal["bfloat16", "float32"] = "bfloat16"
-    """Of the network's activations; weights, norms, losses and critics stay float32."""
+    """Of the network's activations; weights, norms, losses and critics stay float32. A CPU without
+    instructions for bfloat16 computes in float32."""
 
     def __post_init__(self) -> None:
         ends = [phase.until for phase in self.phases]

@@ -108,6 +108,7 @@ class Run:
             make_optimizer(recipe.optimizer, self.critics) if self.critics is not None else None
         )
         self.progress = Progress()
+        self._low = recipe.precision == "bfloat16" and computes_bfloat16(device)
         self.forward: nn.Module = self.network
         """The network, wrapped where several GPUs work on it."""
 
@@ -139,8 +140,7 @@ class Run:
         return float(loss.item())
 
     def _restored(self, blurred: Tensor) -> Tensor:
-        low = self.recipe.precision == "bfloat16"
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=low):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self._low):
             restored: Tensor = self.forward(blurred.to(memory_format=torch.channels_last))
         return restored.float()
 
@@ -230,6 +230,15 @@ class Run:
             self.critic_optimizer.load_state_dict(state["critic_optimizer"])
         self.progress = Progress(**state["progress"])
         _set_chance(state["chance"], self.device)
+
+
+def computes_bfloat16(device: str) -> bool:
+    """Whether a device has instructions for bfloat16; a CPU without them takes eight times as long
+    over it as over float32."""
+    if torch.device(device).type != "cpu":
+        return True
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # newer than torch 2.6
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

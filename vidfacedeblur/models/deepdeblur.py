@@ -16,6 +16,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vidfacedeblur.models.layers import add_correction, as_weights
 
@@ -36,6 +37,10 @@ class DeepDeblurConfig:
     """Inception modules, one after the other."""
     norm: bool = True
     """Batch norm after every convolution but the last; it folds into the convolution in use."""
+    scale: int = 1
+    """Side of the square blocks of pixels that are folded into channels before the first
+    convolution and unfolded after the last, as in sub-pixel convolution (Shi et al., CVPR 2016);
+    1, as published, works at full resolution. Height and width must be multiples of it."""
     residual: bool = True
     """Whether the network predicts a correction to its input, or the picture itself."""
 
@@ -45,6 +50,8 @@ class DeepDeblurConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not len(self.kernels) == len(self.branches) == len(self.reductions):
             raise ValueError("kernels, branches and reductions must have the same length")
+        if self.scale not in (1, 2, 4):
+            raise ValueError(f"scale must be 1, 2 or 4, got {self.scale}")
 
 
 def _conv(channels_in: int, channels_out: int, kernel: int, *, lead: bool, norm: bool) -> nn.Module:
@@ -86,20 +93,21 @@ class InceptionModule(nn.Module):
 
 
 class DeepDeblur(nn.Module):
-    """Sharpens a batch of face crops of any size."""
+    """Sharpens a batch of face crops. Height and width must be multiples of the scale."""
 
     def __init__(self, config: DeepDeblurConfig) -> None:
         super().__init__()
-        self.residual = config.residual
+        self.residual, self.scale = config.residual, config.scale
         channels = sum(config.branches)
-        self.stem = _conv(3, config.stem, 3, lead=False, norm=config.norm)
+        pixels = 3 * config.scale**2
+        self.stem = _conv(pixels, config.stem, 3, lead=False, norm=config.norm)
         self.body = nn.Sequential(
             *(
                 InceptionModule(channels if i else config.stem, config, lead=i % 2 == 1)
                 for i in range(config.modules)
             )
         )
-        self.head = nn.Conv2d(channels, 3, 1)
+        self.head = nn.Conv2d(channels, pixels, 1)
         nn.init.zeros_(cast(Tensor, self.head.bias))
         if config.residual:
             # The untrained network then leaves its input almost as it is.
@@ -107,7 +115,9 @@ class DeepDeblur(nn.Module):
 
     def forward(self, blurred: Tensor) -> Tensor:
         """Map (N, 3, H, W) in [-1, 1] to the same shape and range."""
-        output = self.head(self.body(self.stem(as_weights(blurred, self))))  # (N, 3, H, W)
+        images = as_weights(blurred, self)
+        folded = F.pixel_unshuffle(images, self.scale)  # (N, 3 * scale^2, H / scale, W / scale)
+        output = F.pixel_shuffle(self.head(self.body(self.stem(folded))), self.scale)
         if self.residual:
             return add_correction(blurred, output)
         return torch.clamp(output.float(), -1.0, 1.0)

@@ -37,8 +37,8 @@ MODELS: dict[str, ModelEntry] = {
         "vidfacedeblur.models.deepdeblur",
         "DeepDeblur",
         "DeepDeblurConfig",
-        1,
-        "six inception modules at full resolution (Wang, Li, Wang 2017)",
+        4,
+        "six inception modules (Wang, Li, Wang 2017)",
     ),
     "deblurgan": ModelEntry(
         "vidfacedeblur.models.deblurgan",
