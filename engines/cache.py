@@ -1,8 +1,9 @@
 """Files that are slow to make, kept in the user's cache folder under a hash of what they came from.
 
 The folder is private to the user (mode 0700) because TensorRT plans are programs: a folder or file
-that belongs to somebody else is never read. Files appear whole or not at all; a lock keeps two
-processes from making the same one.
+that belongs to somebody else is never read. Beside each file lies a sidecar in JSON that says what
+it was made from and the sha256 of its content; a file that is not as its sidecar says is made anew.
+Files appear whole or not at all; a lock keeps two processes from making the same one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,19 @@ from vidfacedeblur.errors import EngineError
 
 _log = logging.getLogger(__name__)
 _LIMIT_BYTES = 4 << 30
+_SUFFIXES = (".onnx", ".engine")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file in the cache."""
+
+    path: Path
+    bytes: int
+    used: float
+    """When it was last used, in seconds since 1970."""
+    parts: dict[str, Any]
+    """What its sidecar says; empty if that is unreadable."""
 
 
 def cache_folder() -> Path:
@@ -43,7 +58,7 @@ def cached(
 
     Args:
         name: Start of the file's name, for people who look into the folder.
-        suffix: Its extension, with the dot.
+        suffix: Its extension, with the dot: ``.onnx`` or ``.engine``.
         parts: Everything that the content depends on; plain values.
         make: Writes the file to the path it is given.
         on_make: Called before the file is made, not when it is found.
@@ -60,17 +75,7 @@ def cached(
             os.utime(target)  # the oldest used goes first
             return target
         on_make()
-        begin = time.perf_counter()
-        part = target.with_name(target.name + ".part")
-        try:
-            make(part)
-            part.chmod(0o600)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
-        seconds = round(time.perf_counter() - begin, 2)
-        sidecar = json.dumps({**parts, "seconds_to_make": seconds}, indent=2, sort_keys=True)
-        target.with_suffix(".json").write_text(sidecar + "\n", encoding="utf-8")
+        _make(target, parts, make)
     _evict(folder, keep=target)
     return target
 
@@ -79,6 +84,57 @@ def forget(path: Path) -> None:
     """Remove a cached file that proved unreadable, so that it is made again."""
     path.unlink(missing_ok=True)
     path.with_suffix(".json").unlink(missing_ok=True)
+
+
+def entries() -> list[Entry]:
+    """Every file in the cache, the one used last first."""
+    folder = cache_folder()
+    files = [p for p in folder.iterdir() if p.suffix in _SUFFIXES] if folder.is_dir() else []
+    found = [
+        Entry(path, path.lstat().st_size, path.lstat().st_mtime, _sidecar(path)) for path in files
+    ]
+    return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def clean() -> tuple[int, int]:
+    """Delete all that the cache holds; return how many files and bytes that were.
+
+    Files that another process is making at this moment are left to it.
+    """
+    found = entries()
+    for entry in found:
+        forget(entry.path)
+    folder = cache_folder()
+    for lock in folder.glob("*.lock") if folder.is_dir() else ():
+        with lock.open("w") as file, contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for part in folder.glob(f"{lock.stem}.*part"):
+                part.unlink()  # of a process that was killed
+            lock.unlink()
+    return len(found), sum(entry.bytes for entry in found)
+
+
+def _make(target: Path, parts: Mapping[str, Any], make: Callable[[Path], None]) -> None:
+    """Make a file, then its sidecar, each whole or not at all."""
+    begin = time.perf_counter()
+    part = target.with_name(target.name + ".part")
+    said = target.with_name(target.stem + ".json.part")
+    try:
+        make(part)
+        part.chmod(0o600)
+        sidecar = {
+            **parts,
+            "sha256": _digest(part),
+            "seconds_to_make": round(time.perf_counter() - begin, 2),
+        }
+        said.write_text(json.dumps(sidecar, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        said.chmod(0o600)
+        # The sidecar second: without one, or with another's, the file is not trusted.
+        part.replace(target)
+        said.replace(target.with_suffix(".json"))
+    finally:
+        part.unlink(missing_ok=True)
+        said.unlink(missing_ok=True)
 
 
 def _private_folder() -> Path:
@@ -104,27 +160,58 @@ def _private_folder() -> Path:
 
 
 def _trusted(path: Path) -> bool:
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
+    """Whether a file is there, this user's own, and what its sidecar says it is."""
+    if not path.is_symlink() and not path.exists():
         return False
-    if status.st_uid == os.geteuid() and not status.st_mode & 0o022 and path.is_file():
-        return not path.is_symlink()
-    _log.warning("ignoring %s: it is not this user's own file; making it again", path)
+    problem = _problem(path)
+    if problem is None:
+        return True
+    _log.warning("ignoring %s: %s; making it again", path, problem)
     forget(path)
     return False
 
 
+def _problem(path: Path) -> str | None:
+    for file in (path, path.with_suffix(".json")):
+        if not file.is_symlink() and not file.exists():
+            return "it has no sidecar"
+        status = file.lstat()
+        own = status.st_uid == os.geteuid() and not status.st_mode & 0o022
+        if not own or file.is_symlink() or not file.is_file():
+            return "it is not this user's own file"
+    if _sidecar(path).get("sha256") != _digest(path):
+        return "it is damaged"
+    return None
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield  # closing the file releases the lock
+    """Hold a lock file; waits for whoever holds it."""
+    while True:
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                continue  # `clean` took the file away while this waited
+            yield  # closing the file releases the lock
+            return
 
 
 def _evict(folder: Path, *, keep: Path) -> None:
     """Delete the files used longest ago until the folder is within its limit."""
-    files = [f for f in folder.iterdir() if f.suffix in (".onnx", ".plan") and f != keep]
+    files = [f for f in folder.iterdir() if f.suffix in _SUFFIXES and f != keep]
     files.sort(key=lambda f: f.stat().st_mtime)
     total = keep.stat().st_size + sum(f.stat().st_size for f in files)
     for file in files:

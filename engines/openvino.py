@@ -9,77 +9,105 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from vidfacedeblur.engines.batches import Batch, Outputs, in_steps
 from vidfacedeblur.engines.cache import cached, forget
-from vidfacedeblur.engines.export import OPSET, SCHEMA, check_samples, export_onnx
+from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx
+from vidfacedeblur.engines.parity import worst_difference
 from vidfacedeblur.engines.spec import NetworkSpec
+from vidfacedeblur.engines.threads import default_threads
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
 
-_TOLERANCE = 2e-3
-"""Largest difference from torch that is accepted, on outputs whose full scale is 2."""
+_TOLERANCE = 5e-3
+"""Largest difference from torch that is accepted, on outputs whose full scale is 2. Bundled weights
+stay below 1e-3; instance norms of untrained ones enlarge rounding errors up to here."""
 
 
 def openvino_problem() -> str | None:
     """Why OpenVINO cannot be used, or None if it can."""
     try:
-        _core()
+        openvino_core()
     except (ImportError, RuntimeError) as error:
         return f"openvino cannot be used ({str(error).splitlines()[0]}); pip install openvino"
     return None
 
 
 @functools.cache
-def _core() -> Any:
+def openvino_core() -> Any:
+    """OpenVINO's own object, made once."""
     import openvino  # 0.3 s, and absent on some machines
 
     return openvino.Core()
 
 
 class OpenVINONetwork:
-    """A network run by OpenVINO on the CPU, any height and width from one compiled model."""
+    """A network run by OpenVINO on the CPU, any height and width from one compiled model.
+
+    Args:
+        request: From `open_graph`.
+        batch: Larger batches are split.
+    """
 
     engine = "openvino"
     device = "cpu"
 
-    def __init__(self, spec: NetworkSpec, *, on_status: Callable[[str], None]) -> None:
-        problem = openvino_problem()
-        if problem:
-            raise EngineUnavailableError(problem)
-        self._batch = spec.batch
-        try:
-            self._request = _request(_onnx(spec, on_status))
-        except RuntimeError:  # the cached file is damaged: once more, from a fresh export
-            forget(_onnx(spec, on_status))
-            self._request = _request(_onnx(spec, on_status))
+    def __init__(self, request: Any, *, batch: int) -> None:
+        self._request: Any = request
+        self._batch = batch
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    def __call__(self, batch: Batch) -> Outputs:
         if self._request is None:
             raise EngineError("the network was closed")
-        step = self._batch
-        parts = [_infer(self._request, batch[i : i + step]) for i in range(0, len(batch), step)]
-        if len(parts) == 1:
-            return parts[0]
-        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+        request = self._request
+        return in_steps(lambda part: infer(request, part), batch, self._batch)
 
     def close(self) -> None:
         self._request = None
 
 
-def _onnx(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:
-    """The network's exported file; one that was just made has been compared with torch."""
+def open_openvino(
+    spec: NetworkSpec, *, threads: int | None, on_status: Callable[[str], None]
+) -> OpenVINONetwork:
+    """Make a network ready to run, from the cache or exported now.
+
+    Raises:
+        EngineUnavailableError: OpenVINO is not installed.
+        EngineError: It computes something else than torch does.
+    """
+    problem = openvino_problem()
+    if problem:
+        raise EngineUnavailableError(problem)
+    try:
+        request = open_graph(exported(spec, on_status), threads)
+    except RuntimeError:  # this OpenVINO cannot read the cached file: once more
+        forget(exported(spec, on_status))
+        request = open_graph(exported(spec, on_status), threads)
+    return OpenVINONetwork(request, batch=spec.batch)
+
+
+def exported(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:
+    """The network's ONNX file in the cache; one that was just made has been compared with torch.
+
+    Raises:
+        EngineError: OpenVINO computes something else of it than torch does.
+    """
     parts = {
         "kind": "onnx fp32",
         "schema": SCHEMA,
         "opset": OPSET,
         "network": spec.fingerprint(),
         "torch": torch.__version__,
-        "openvino": str(_core().get_versions("CPU")["CPU"].build_number),
+        "openvino": str(openvino_core().get_versions("CPU")["CPU"].build_number),
     }
 
     def make(path: Path) -> None:
         export_onnx(spec, path)
-        _verify(spec, path)
+        request = open_graph(path, None)
+        error = worst_difference(spec, lambda batch: infer(request, batch))
+        if not error <= _TOLERANCE:
+            raise EngineError(
+                f"OpenVINO computes {spec.name} wrongly (off by {error:.2g}); use --engine torch"
+            )
 
     return cached(
         spec.name,
@@ -90,31 +118,27 @@ def _onnx(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:
     )
 
 
-def _request(path: Path) -> Any:
-    # float32 said explicitly: newer CPUs would otherwise compute in bfloat16.
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    # Read here, because OpenVINO goes by the suffix and the file may not have its own yet.
-    model = _core().read_model(path.read_bytes(), b"")
-    return _core().compile_model(model, "CPU", settings).create_infer_request()
+def open_graph(path: Path, threads: int | None) -> Any:
+    """Compile a graph for the CPU, ONNX or OpenVINO's own (``.xml``); returns what `infer` takes.
+
+    Raises:
+        RuntimeError: OpenVINO cannot read it.
+    """
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads or default_threads(),
+        # float32 said explicitly: newer CPUs would otherwise compute in bfloat16.
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    core = openvino_core()
+    # ONNX is read here, because OpenVINO goes by the suffix and the file may not have its own yet.
+    own = path.suffix == ".xml"
+    model = core.read_model(path) if own else core.read_model(path.read_bytes(), b"")
+    return core.compile_model(model, "CPU", settings).create_infer_request()
 
 
-def _infer(request: Any, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-    results = request.infer([np.ascontiguousarray(batch)])
+def infer(request: Any, batch: Batch) -> Outputs:
+    """Run one batch."""
+    results = request.infer([np.ascontiguousarray(batch)], share_inputs=True)
     # Copied: the next call writes into the same memory.
     return tuple(np.array(value) for value in results.values())
-
-
-def _verify(spec: NetworkSpec, path: Path) -> None:
-    """Compare with torch on a few inputs."""
-    request = _request(path)
-    for sample in check_samples(spec, 3):
-        with torch.inference_mode():
-            wanted = spec.module(sample)
-        wanted = wanted if isinstance(wanted, tuple) else (wanted,)
-        for ours, theirs in zip(_infer(request, sample.numpy()), wanted, strict=True):
-            error = float(np.abs(ours - theirs.numpy()).max())
-            if not error <= _TOLERANCE:
-                raise EngineError(
-                    f"OpenVINO computes {spec.name} wrongly (off by {error:.2g}); use"
-                    " --engine torch"
-                )

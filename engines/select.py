@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vidfacedeblur.engines.openvino import OpenVINONetwork, openvino_problem
+from vidfacedeblur.engines.openvino import open_openvino, openvino_problem
+from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.spec import NetworkSpec
-from vidfacedeblur.engines.tensorrt import TensorRTNetwork, tensorrt_problem
+from vidfacedeblur.engines.tensorrt import TensorRTNetwork
 from vidfacedeblur.engines.torch_ import TorchNetwork, cuda_problem
 from vidfacedeblur.errors import EngineUnavailableError
 from vidfacedeblur.types import Network
@@ -69,17 +70,22 @@ def _on_cpu(engine: str, passed: tuple[str, ...]) -> Choice:
 
 
 def open_network(
-    spec: NetworkSpec, choice: Choice, *, on_status: Callable[[str], None] = lambda line: None
+    spec: NetworkSpec,
+    choice: Choice,
+    *,
+    threads: int | None = None,
+    on_status: Callable[[str], None] = lambda line: None,
 ) -> Network:
     """Make a network ready to run.
 
     Args:
         spec: The network.
         choice: What runs it; see `choose`.
+        threads: CPU threads; None: see `threads.default_threads`.
         on_status: Told in one line when something slow begins.
     """
     if choice.engine == "tensorrt":
         return TensorRTNetwork(spec, choice.device, on_status=on_status)
     if choice.engine == "openvino":
-        return OpenVINONetwork(spec, on_status=on_status)
-    return TorchNetwork(spec, choice.device)
+        return open_openvino(spec, threads=threads, on_status=on_status)
+    return TorchNetwork(spec, choice.device, threads=threads)

@@ -35,7 +35,8 @@ class NetworkSpec:
     half: bool
     """Whether half precision is worth trying on a GPU."""
     plan_per_side: bool = False
-    """Whether TensorRT gets a plan for each square size, rather than one for all sizes."""
+    """Whether the network is given few square sizes: TensorRT then gets a plan for each, rather
+    than one for all sizes, and GPUs replay a recording for each."""
     settings: str = ""
     """The network's configuration, as text: what its weights do not tell."""
 

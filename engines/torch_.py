@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
+from vidfacedeblur.engines.batches import Batch, Outputs, filled_up, in_steps
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
+
+_MOST_GRAPHS = 24
+"""CUDA graphs that are kept, one for each batch bucket and crop size; each holds memory."""
 
 
 def cuda_problem(device: str) -> str | None:
@@ -23,34 +28,84 @@ def cuda_problem(device: str) -> str | None:
 
 
 class TorchNetwork:
-    """A network run by torch in float32."""
+    """A network run by torch in float32.
+
+    On a GPU, networks of few shapes replay CUDA graphs, which spares the cost of launching each of
+    hundreds of small kernels; batches are filled up to a bucket so that few graphs serve all.
+    """
 
     engine = "torch"
 
-    def __init__(self, spec: NetworkSpec, device: str) -> None:
+    def __init__(
+        self, spec: NetworkSpec, device: str, *, threads: int | None = None, graphs: bool = True
+    ) -> None:
         problem = None if device == "cpu" else cuda_problem(device)
         if problem:
             raise EngineUnavailableError(f"device {device} cannot be used: {problem}")
+        if threads:
+            torch.set_num_threads(threads)
         self.device = device
         self._batch = spec.batch
         self._module: nn.Module | None = spec.module.to(device)
         self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        few_shapes = spec.side is not None or spec.plan_per_side
+        self._graphed = graphs and few_shapes and device != "cpu"
+        self._graphs: OrderedDict[tuple[int, ...], _Graph] = OrderedDict()
 
-    def __call__(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    def __call__(self, batch: Batch) -> Outputs:
         if self._module is None:
             raise EngineError("the network was closed")
-        parts = [self._run(batch[i : i + self._batch]) for i in range(0, len(batch), self._batch)]
-        if len(parts) == 1:
-            return parts[0]
-        return tuple(np.concatenate(outputs) for outputs in zip(*parts, strict=True))
+        return in_steps(self._replayed if self._graphed else self._run, batch, self._batch)
 
     @torch.inference_mode()
-    def _run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    def _run(self, batch: Batch) -> Outputs:
         assert self._module is not None
         images = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
-        output = self._module(images.to(memory_format=torch.channels_last))
-        outputs = output if isinstance(output, tuple) else (output,)
-        return tuple(o.float().contiguous().cpu().numpy() for o in outputs)
+        outputs = as_tuple(self._module(images.to(memory_format=torch.channels_last)))
+        return tuple(output.float().contiguous().cpu().numpy() for output in outputs)
+
+    @torch.inference_mode()
+    def _replayed(self, batch: Batch) -> Outputs:
+        full = filled_up(np.ascontiguousarray(batch), self._batch)
+        if full.shape not in self._graphs:
+            assert self._module is not None
+            self._graphs[full.shape] = _Graph(self._module, full.shape, self.device)
+            if len(self._graphs) > _MOST_GRAPHS:
+                self._graphs.popitem(last=False)
+        self._graphs.move_to_end(full.shape)
+        outputs = self._graphs[full.shape](torch.from_numpy(full))
+        return tuple(output[: len(batch)].float().contiguous().cpu().numpy() for output in outputs)
 
     def close(self) -> None:
         self._module = None
+        self._graphs.clear()
+
+
+def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A module's outputs, one or more, as a tuple."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+class _Graph:
+    """A network's kernels for one shape of input, recorded once and replayed."""
+
+    def __init__(self, module: nn.Module, shape: tuple[int, ...], device: str) -> None:
+        self._device = torch.device(device)
+        with torch.cuda.device(self._device):
+            images = torch.zeros(shape, device=self._device)
+            self._input = images.to(memory_format=torch.channels_last)
+            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                for _ in range(3):  # libraries choose their kernels in the first runs
+                    module(self._input)
+            torch.cuda.current_stream().wait_stream(aside)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._outputs = as_tuple(module(self._input))
+
+    def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:
+        with torch.cuda.device(self._device):
+            self._input.copy_(batch)
+            self._graph.replay()
+        return self._outputs

@@ -1,4 +1,4 @@
-"""The command ``vidfacedeblur-train``: prepare faces, train, export, convert, evaluate."""
+"""The command ``vidfacedeblur-train``: prepare, train, export, convert, evaluate, quantize."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from vidfacedeblur.errors import InputError, VidFaceDeblurError
 from vidfacedeblur.models.registry import MODELS
-from vidfacedeblur.trainers import commands, judging
+from vidfacedeblur.trainers import commands, judging, quantizing
 from vidfacedeblur.trainers.convert import CONVERTIBLE
 from vidfacedeblur.trainers.datasets import LAYOUTS
 from vidfacedeblur.trainers.fixed_sets import SETS
@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(found)
     _add_convert(found)
     _add_evaluate(found)
+    _add_quantize(found)
     _add_list_set(found)
     return parser
 
@@ -124,6 +125,19 @@ def _add_evaluate(found: _Commands[argparse.ArgumentParser]) -> None:
     p.add_argument("--readme", type=Path, help="file whose results section is replaced")
     p.add_argument("--cards", action="store_true", help="put the figures into the weights' cards")
     p.set_defaults(run=judging.evaluate)
+
+
+def _add_quantize(found: _Commands[argparse.ArgumentParser]) -> None:
+    p = found.add_parser("quantize", help="make an eight-bit network for CPUs and judge it")
+    p.add_argument("model", choices=list(MODELS))
+    p.add_argument("--pack", type=Path, required=True, help="faces to learn the ranges from")
+    p.add_argument("--data", type=Path, help="folder with faces/, to judge it on")
+    p.add_argument("--weights", type=Path, help="a safetensors file of your own")
+    p.add_argument("--crops", type=int, default=300, help="to learn the ranges from")
+    p.add_argument("--limit", type=int, help="judge on so many pairs, spread over the set")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("-o", "--out", type=Path, required=True, help="folder for the files")
+    p.set_defaults(run=quantizing.quantize_model)
 
 
 def _add_list_set(found: _Commands[argparse.ArgumentParser]) -> None:

@@ -19,6 +19,8 @@ from tqdm import tqdm
 
 from vidfacedeblur.deblur import Deblurrer, open_deblurrer
 from vidfacedeblur.engines import choose
+from vidfacedeblur.engines.doctor import processor_name
+from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.bundle import bundled
 from vidfacedeblur.models.registry import MODELS, make_config
@@ -66,12 +68,12 @@ def export(args: argparse.Namespace) -> None:
             "data": args.trained_on,
             "steps": state["progress"]["step"],
             "hours": round(state["progress"]["seconds"] / 3600, 3),
-            "device": args.hardware or _hardware(state["device"]),
+            "device": args.hardware or hardware(state["device"]),
             "commit": state["commit"],
             "note": args.note,
             "evaluation": {},
         }
-        _write_json(draft.with_suffix(".json"), card)
+        write_json(draft.with_suffix(".json"), card)
         # Both files together, and only now: weights without their card are of no use.
         for file in (draft, draft.with_suffix(".json")):
             file.chmod(0o644)
@@ -81,7 +83,11 @@ def export(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """Score models on fixed sets; print the tables and write what was asked for."""
-    data = _data_folder(args)
+    data = data_folder(args)
+    if args.limit is not None and (args.cards or args.readme):
+        raise OptionError("--cards and --readme take whole sets only: leave --limit out")
+    if not args.sets:
+        raise OptionError(f"--sets needs one of {', '.join(SETS)}")
     with ExitStack() as stack:
         candidates = _candidates(args, stack)
         texts, scores = [], {}
@@ -113,17 +119,17 @@ def list_set(args: argparse.Namespace) -> None:
     say(f"{args.out}: {len(rows)} pairs ({counted(rows, by[args.set])})")
 
 
-def _data_folder(args: argparse.Namespace) -> Path:
-    """Where the data lies, after a check of the other arguments."""
+def data_folder(args: argparse.Namespace) -> Path:
+    """Where the data lies.
+
+    Raises:
+        OptionError: Nobody said so, or ``--limit`` is below 1.
+    """
     data = args.data or os.environ.get("VIDFACEDEBLUR_DATA")
     if not data:
         raise OptionError("say where the data lies: --data FOLDER, or VIDFACEDEBLUR_DATA")
     if args.limit is not None and args.limit < 1:
         raise OptionError(f"--limit must be 1 or more, got {args.limit}")
-    if args.limit is not None and (args.cards or args.readme):
-        raise OptionError("--cards and --readme take whole sets only: leave --limit out")
-    if not args.sets:
-        raise OptionError(f"--sets needs one of {', '.join(SETS)}")
     return Path(data)
 
 
@@ -167,7 +173,7 @@ def _weights_section(candidates: Sequence[_Candidate]) -> str:
     network = candidates[0].deblurrer.network
     weights = ", ".join(f"{c.label} `{c.model.sha256[:12]}`" for c in candidates)
     return (
-        f"Weights (sha256): {weights}. Engine {network.engine} on {_hardware(network.device)};"
+        f"Weights (sha256): {weights}. Engine {network.engine} on {hardware(network.device)};"
         f" commit {code_version()[:12]}. `vidfacedeblur-train evaluate` wrote this."
     )
 
@@ -189,29 +195,24 @@ def _fill_card(candidate: _Candidate, scores: dict[str, list[Score]]) -> None:
     network = candidate.deblurrer.network
     card["evaluation"] = {
         "engine": network.engine,
-        "device": _hardware(network.device),
+        "device": hardware(network.device),
         "commit": code_version(),
         "sets": {name: report.figures(own, candidate.label) for name, own in scores.items()},
     }
-    _write_json(path, card)
+    write_json(path, card)
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON; the file appears whole or not at all."""
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     temporary.replace(path)
 
 
-def _hardware(device: str) -> str:
+def hardware(device: str) -> str:
     """A device as a person names it."""
     if device.startswith("cuda"):
         import torch
 
         return torch.cuda.get_device_name(device)
-    cores = len(os.sched_getaffinity(0))
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    name = next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), "CPU")
-    return f"{name}, {cores} cores"
+    return f"{processor_name()}, {usable_cores()} cores"

@@ -233,11 +233,14 @@ class Run:
 
 
 def computes_bfloat16(device: str) -> bool:
-    """Whether a device has instructions for bfloat16; a CPU without them takes eight times as long
-    over it as over float32."""
+    """Whether a device has instructions for bfloat16.
+
+    A CPU without them takes eight times as long over bfloat16 as over float32.
+    """
     if torch.device(device).type != "cpu":
         return True
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # newer than torch 2.6
+    # Newer than torch 2.6.
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

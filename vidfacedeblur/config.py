@@ -29,6 +29,8 @@ class ModelOptions:
     engine: Literal["auto", "torch", "openvino", "tensorrt"] = "auto"
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    threads: int | None = None
+    """CPU threads for each network; None: the cores that this process may use, up to 16."""
 
     def __post_init__(self) -> None:
         _one_of("--engine", self.engine, ("auto", "torch", "openvino", "tensorrt"))
@@ -36,6 +38,8 @@ class ModelOptions:
         plain = self.device in ("auto", "cpu", "cuda")
         if not plain and not (name == "cuda" and number.isdecimal()):
             raise OptionError(f"--device must be auto, cpu, cuda or cuda:N, got {self.device!r}")
+        if self.threads is not None:
+            _within("--threads", self.threads, 1, 1024)
         if self.engine == "openvino" and name == "cuda":
             raise OptionError("--engine openvino runs on the CPU only; use --device cpu or auto")
         if self.engine == "tensorrt" and name == "cpu":

@@ -60,6 +60,7 @@ class FaceDeblurPipeline:
         weights: A safetensors file of your own; None takes the bundled weights.
         engine: ``auto``, ``torch``, ``openvino`` or ``tensorrt``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads for each network; None: the cores that this process may use, up to 16.
         faces: Which faces are deblurred, and how strongly.
         video: How files are read and written; `run` only.
         on_status: Told in one line when something slow begins, such as preparing an engine.
@@ -78,12 +79,13 @@ class FaceDeblurPipeline:
         weights: str | Path | None = None,
         engine: Literal["auto", "torch", "openvino", "tensorrt"] = "auto",
         device: str = "auto",
+        threads: int | None = None,
         faces: FaceOptions | None = None,
         video: VideoOptions | None = None,
         on_status: Callable[[str], None] | None = None,
     ) -> None:
         own = Path(weights) if weights is not None else None
-        self.options = ModelOptions(model, own, engine, device)
+        self.options = ModelOptions(model, own, engine, device, threads)
         self.faces = faces or FaceOptions()
         self.video = video or VideoOptions()
         if not isinstance(self.faces, FaceOptions) or not isinstance(self.video, VideoOptions):
@@ -96,9 +98,11 @@ class FaceDeblurPipeline:
         """Why a better engine or device is not used, a line each."""
         loaded = load_model(model, own)
         with ExitStack() as stack:
-            self.deblurrer = open_deblurrer(loaded, choice, on_status=say)
+            self.deblurrer = open_deblurrer(loaded, choice, threads=threads, on_status=say)
             stack.callback(self.deblurrer.close)
-            nets = [open_network(spec, choice, on_status=say) for spec in mtcnn_specs()]
+            nets = [
+                open_network(spec, choice, threads=threads, on_status=say) for spec in mtcnn_specs()
+            ]
             for net in nets:
                 stack.callback(net.close)
             self._detector = MtcnnDetector(*nets)
@@ -255,8 +259,10 @@ class FaceDeblurPipeline:
             )
         if not len(crops):
             return crops.copy()
-        restored = self.deblurrer.batch(crops.astype(np.float32) / np.float32(255))
-        mixed = crops + self.faces.strength * (255 * restored - crops)
+        restored = self.deblurrer.batch(crops)
+        if self.faces.strength == 1:
+            return restored
+        mixed = crops + self.faces.strength * (restored.astype(np.float32) - crops)
         return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
     def _edited(self, works: Iterable[Work]) -> Generator[Work, None, None]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from vidfacedeblur.engines.export import export_onnx
+from vidfacedeblur.engines.plans import build_plan, load_tensorrt, profile_shapes
 from vidfacedeblur.engines.spec import NetworkSpec, mtcnn_specs
-from vidfacedeblur.engines.tensorrt import build_plan, load_tensorrt, profile_shapes
 from vidfacedeblur.errors import EngineError
 from vidfacedeblur.models.registry import make_config, make_network
 
@@ -36,7 +36,7 @@ def test_half_precision_plans_are_smaller(trt: Any, name: str, tmp_path: Path) -
     for half in (False, True):
         path = tmp_path / "network.onnx"
         export_onnx(spec(name), path, half=half, side=64)
-        sizes.append(len(build_plan(trt, path.read_bytes(), spec(name), 64)))
+        sizes.append(len(build_plan(trt, path.read_bytes(), spec(name), 64, half=half)))
     assert sizes[1] < sizes[0]
 
 
@@ -44,12 +44,12 @@ def test_mtcnn_plans_build(trt: Any, tmp_path: Path) -> None:
     for network in mtcnn_specs():
         path = tmp_path / "network.onnx"
         export_onnx(network, path)
-        assert build_plan(trt, path.read_bytes(), network, None)
+        assert build_plan(trt, path.read_bytes(), network, None, half=False)
 
 
 def test_nonsense_is_refused(trt: Any) -> None:
     with pytest.raises(EngineError, match="cannot read deblurgan"):
-        build_plan(trt, b"nonsense", spec("deblurgan"), 64)
+        build_plan(trt, b"nonsense", spec("deblurgan"), 64, half=False)
 
 
 def test_profiles_cover_every_batch_and_size() -> None:

@@ -144,6 +144,7 @@ def _work_off(
         weights=chosen.weights,
         engine=chosen.engine,
         device=chosen.device,
+        threads=chosen.threads,
         faces=faces,
         video=video,
         on_status=display.status,
@@ -171,7 +172,7 @@ def _options(values: dict[str, Any]) -> tuple[ModelOptions, FaceOptions, VideoOp
         return {name: values[name] for name in names}
 
     return (
-        ModelOptions(**pick("model", "weights", "engine", "device")),
+        ModelOptions(**pick("model", "weights", "engine", "device", "threads")),
         FaceOptions(**pick("faces", "strength", "min_face", "min_score", "crop_size")),
         VideoOptions(
             **pick("start", "duration", "encoder", "crf", "preset"),

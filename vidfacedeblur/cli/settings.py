@@ -72,6 +72,7 @@ SETTINGS: tuple[Setting, ...] = (
         group="model",
     ),
     Setting("device", str, "auto", "auto, cpu, cuda or cuda:N", "DEVICE", group="model"),
+    Setting("threads", int, None, "CPU threads for a network (by cores)", "N", group="model"),
     Setting(
         "faces", str, _FACES.faces, "which faces to deblur", choices=("all", "none"), group="faces"
     ),

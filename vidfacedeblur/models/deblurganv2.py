@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vidfacedeblur.models.backbones import inception_resnet_v2_stages, mobilenet_v2_stages
-from vidfacedeblur.models.layers import InstanceNorm, add_correction, as_weights
+from vidfacedeblur.models.layers import (
+    InstanceNorm,
+    UpsampledConv,
+    add_correction,
+    as_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ class DeblurGANv2(nn.Module):
         self.heads = nn.ModuleList(_head(c, h) for _ in range(4))
         self.smooth = _conv_norm_relu(4 * h, c // 2)
         self.smooth2 = _conv_norm_relu(c // 2, c // 4)
-        self.final = nn.Conv2d(c // 4, 3, 3, padding=1)
+        self.final = UpsampledConv(c // 4, 3)
         # The untrained network then leaves its input almost as it is.
         nn.init.normal_(self.final.weight, 0.0, 1e-3)
 
@@ -107,5 +112,5 @@ class DeblurGANv2(nn.Module):
         ]
         features = self.smooth(torch.cat(levels, dim=1))  # (N, c/2, H/4, W/4)
         features = self.smooth2(_grow(features, 2) + half)  # (N, c/4, H/2, W/2)
-        correction = torch.tanh(self.final(_grow(features, 2)))  # (N, 3, H, W)
+        correction = torch.tanh(self.final(features))  # (N, 3, H, W)
         return add_correction(blurred, correction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Literal
 
 import torch
@@ -27,6 +28,16 @@ class InstanceNorm(nn.Module):
         return F.instance_norm(features.float(), eps=self.eps).to(features.dtype)
 
 
+class UpsampledConv(nn.Conv2d):
+    """Nearest-neighbour resizing to twice the height and width, and a 3x3 convolution of that."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(F.interpolate(features, scale_factor=2.0, mode="nearest"))
+
+
 def activation(leaky: bool) -> nn.Module:
     """ReLU, or leaky ReLU with slope 0.2."""
     return nn.LeakyReLU(0.2) if leaky else nn.ReLU()
@@ -40,10 +51,8 @@ def upsample(channels_in: int, channels_out: int, how: Upsampling) -> nn.Module:
     """
     if how == "transposed":
         return nn.ConvTranspose2d(channels_in, channels_out, 3, 2, padding=1, output_padding=1)
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        nn.Conv2d(channels_in, channels_out, 3, padding=1),
-    )
+    # Named "1", its place behind a resizing layer in weights that exist.
+    return nn.Sequential(OrderedDict({"1": UpsampledConv(channels_in, channels_out)}))
 
 
 def init_normal(module: nn.Module) -> None:

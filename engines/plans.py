@@ -1,0 +1,151 @@
+"""Building TensorRT plans, with ``tensorrt`` 10 and 11 and ``tensorrt-rtx`` alike.
+
+The module is a parameter, so one code serves all; with ``tensorrt-rtx`` no GPU is needed. Networks
+are always strongly typed: their precision is the exported graph's.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vidfacedeblur.engines.spec import NetworkSpec
+from vidfacedeblur.errors import EngineError
+
+WORKSPACE_BYTES = 2 << 30
+LEVEL = 3
+"""Optimisation level: TensorRT's own default; higher levels search longer for a few per cent."""
+
+
+def load_tensorrt() -> Any:
+    """Import ``tensorrt``, or ``tensorrt_rtx`` where only that is installed.
+
+    Raises:
+        ImportError: Neither is installed.
+    """
+    try:
+        return importlib.import_module("tensorrt")
+    except ImportError:
+        return importlib.import_module("tensorrt_rtx")
+
+
+def tensorrt_problem() -> str | None:
+    """Why TensorRT cannot be used, or None if it can."""
+    try:
+        load_tensorrt()
+    except ImportError:
+        return "it is not installed; pip install 'vidfacedeblur[tensorrt]'"
+    return None
+
+
+def build_plan(
+    trt: Any,
+    onnx: bytes,
+    spec: NetworkSpec,
+    side: int | None,
+    *,
+    half: bool,
+    logger: Any = None,
+    timing_cache: Path | None = None,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> bytes:
+    """Build a strongly typed plan with a batch profile from an ONNX file's content.
+
+    Args:
+        trt: The ``tensorrt`` or ``tensorrt_rtx`` module.
+        onnx: The exported network.
+        spec: The network that was exported.
+        side: Height and width of the plan, or None for a range of both.
+        half: Whether its convolutions must be in float16.
+        logger: TensorRT's own; None makes one that prints errors.
+        timing_cache: File of measured kernels that is used and added to, so that a second build is
+            faster; None, or ``tensorrt_rtx``, which has none without a GPU: not used.
+        on_progress: Told now and then how much is done, 0 to 1.
+
+    Raises:
+        EngineError: The network cannot be parsed or built, or is not of the precision asked for.
+    """
+    logger = logger or trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    # In TensorRT 11 networks are always strongly typed; where the flag exists it is still taken.
+    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    network = builder.create_network(0 if flag is None else 1 << int(flag))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx):
+        reasons = [str(parser.get_error(i)) for i in range(parser.num_errors)]
+        raise EngineError(f"TensorRT cannot read {spec.name}: {'; '.join(reasons)}")
+    if half:
+        _check_half(trt, network, spec)
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    config.builder_optimization_level = LEVEL
+    config.progress_monitor = _monitor(trt, on_progress)
+    profile = builder.create_optimization_profile()
+    profile.set_shape(network.get_input(0).name, *profile_shapes(spec, side))
+    config.add_optimization_profile(profile)
+    timings = _timings(trt, config, timing_cache)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise EngineError(f"TensorRT cannot build {spec.name}; use --engine torch")
+    if timings is not None and timing_cache is not None:
+        part = timing_cache.with_suffix(".part")
+        part.write_bytes(timings.serialize())
+        part.replace(timing_cache)
+    return bytes(plan)
+
+
+def profile_shapes(spec: NetworkSpec, side: int | None) -> tuple[tuple[int, ...], ...]:
+    """Smallest, most common and largest input shape of a plan."""
+    fixed = side or spec.side
+    if fixed:
+        return tuple((n, 3, fixed, fixed) for n in (1, min(4, spec.batch), spec.batch))
+    tall, wide = spec.largest
+    common = (min(360, tall), min(640, wide))
+    return (1, 3, spec.least, spec.least), (1, 3, *common), (spec.batch, 3, tall, wide)
+
+
+def _check_half(trt: Any, network: Any, spec: NetworkSpec) -> None:
+    """Make sure that the parser left the convolutions in float16.
+
+    In a strongly typed network the plan has the precision that the network has here.
+    """
+    layers = [network.get_layer(i) for i in range(network.num_layers)]
+    convolutions = [layer for layer in layers if layer.type == trt.LayerType.CONVOLUTION]
+    wrong = [c.name for c in convolutions if c.get_output(0).dtype != trt.DataType.HALF]
+    if wrong or not convolutions:
+        raise EngineError(f"TensorRT reads {spec.name} as float32, not float16: {wrong[:1]}")
+
+
+def _timings(trt: Any, config: Any, path: Path | None) -> Any:
+    if path is None or trt.__name__ != "tensorrt":
+        return None
+    timings = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
+    return timings if config.set_timing_cache(timings, ignore_mismatch=False) else None
+
+
+def _monitor(trt: Any, on_progress: Callable[[float], None]) -> Any:
+    """TensorRT's progress, of its outermost phase, as a share."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps: dict[str, int] = {}
+            self.outermost: str | None = None
+
+        def phase_start(self, phase: str, _: str | None, steps: int) -> None:
+            if self.outermost is None:
+                self.outermost = phase
+            self.steps[phase] = steps
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            if phase == self.outermost:
+                on_progress(min(1.0, (step + 1) / max(1, self.steps[phase])))
+            return True  # False would cancel the build
+
+        def phase_finish(self, phase: str) -> None:
+            if phase == self.outermost:
+                on_progress(1.0)
+
+    return Monitor()

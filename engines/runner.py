@@ -1,0 +1,127 @@
+"""Running a TensorRT plan: contexts, streams, pinned memory, CUDA graphs."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import torch
+
+from vidfacedeblur.engines.batches import Batch, Outputs
+from vidfacedeblur.errors import EngineError
+
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """One plan on one device, with a stream of its own; one thread may use it at a time.
+
+    Args:
+        trt: The ``tensorrt`` or ``tensorrt_rtx`` module.
+        logger: TensorRT's own.
+        plan: What `plans.build_plan` made.
+        device: ``cuda`` or ``cuda:N``.
+        graphs: Record a CUDA graph for each shape and replay it: for plans of few shapes.
+    """
+
+    def __init__(
+        self, trt: Any, logger: Any, plan: bytes, device: str, *, graphs: bool = False
+    ) -> None:
+        self._device = torch.device(device)
+        self._graphs = graphs
+        with torch.cuda.device(self._device):
+            self._runtime = trt.Runtime(logger)
+            engine = self._runtime.deserialize_cuda_engine(plan)
+            if engine is None:
+                raise EngineError("TensorRT cannot load its plan on this GPU; use --engine torch")
+            self._engine = engine
+            self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        inputs = [n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
+        self._input = inputs[0]
+        self._outputs = [name for name in names if name not in inputs]
+        self._shapes: dict[tuple[int, ...], _Shape] = {}
+        self._any = None if graphs else engine.create_execution_context()
+        self.milliseconds = 0.0
+        """Time that the last batch took on the GPU, copies aside."""
+
+    def run(self, batch: Batch) -> Outputs:
+        """Run one batch that is within the plan's profile.
+
+        Raises:
+            EngineError: It is not, or TensorRT fails.
+        """
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            shape = self._shape(batch.shape)
+            shape.staged.copy_(torch.from_numpy(np.ascontiguousarray(batch)))
+            shape.images.copy_(shape.staged, non_blocking=True)
+            shape.begun.record(self._stream)
+            shape.run(self._stream)
+            shape.ended.record(self._stream)
+            for there, here in zip(shape.outputs, shape.received, strict=True):
+                here.copy_(there, non_blocking=True)
+            self._stream.synchronize()
+            self.milliseconds = shape.begun.elapsed_time(shape.ended)
+        # Copied: the next batch of this shape writes into the same memory.
+        return tuple(output.numpy().copy() for output in shape.received)
+
+    def _shape(self, wanted: tuple[int, ...]) -> _Shape:
+        """Memory and context for a shape; kept where the plan has few."""
+        if wanted in self._shapes:
+            return self._shapes[wanted]
+        # A graph holds its context's state, so each has a context of its own.
+        context = self._any or self._engine.create_execution_context()
+        made = _Shape(context, self._input, self._outputs, wanted, self._device)
+        if self._graphs:
+            made.record(self._stream)
+            self._shapes[wanted] = made
+        return made
+
+
+class _Shape:
+    """A context made ready for one shape of input, with pinned and device memory."""
+
+    def __init__(
+        self,
+        context: Any,
+        name: str,
+        outputs: list[str],
+        shape: tuple[int, ...],
+        device: torch.device,
+    ) -> None:
+        self._context = context
+        self._graph: torch.cuda.CUDAGraph | None = None
+        if not context.set_input_shape(name, shape):
+            raise EngineError(f"TensorRT's plan does not take the shape {shape}")
+        self.staged = torch.empty(shape, pin_memory=True)
+        self.images = torch.zeros(shape, device=device)
+        context.set_tensor_address(name, self.images.data_ptr())
+        self.outputs, self.received = [], []
+        for output in outputs:
+            size = tuple(context.get_tensor_shape(output))
+            self.outputs.append(torch.empty(size, device=device))
+            self.received.append(torch.empty(size, pin_memory=True))
+            context.set_tensor_address(output, self.outputs[-1].data_ptr())
+        self.begun = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        self.ended = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+    def run(self, stream: torch.cuda.Stream) -> None:
+        """Queue the network on a stream."""
+        if self._graph is not None:
+            self._graph.replay()
+        elif not self._context.execute_async_v3(stream.cuda_stream):
+            raise EngineError("TensorRT failed to run; use --engine torch")
+
+    def record(self, stream: torch.cuda.Stream) -> None:
+        """Record the network's kernels, to be replayed from now on; without, it runs as it did."""
+        self.run(stream)  # what is prepared in a first run must not be recorded
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=stream):
+                self.run(torch.cuda.current_stream())
+        except (RuntimeError, EngineError) as error:
+            _log.info("no CUDA graph: %s", error)
+        else:
+            self._graph = graph
