@@ -25,6 +25,7 @@ from vidfacedeblur.errors import EngineError
 EAGER = "eager PyTorch"
 """The line that the others are compared with: the module as it is, on the CPU."""
 _LEAST_PSNR = 50.0
+_LEAST_ROUNDS, _CALLS = 3, 3
 
 
 @dataclass(frozen=True)
@@ -154,14 +155,20 @@ def _checked(
 def _in_turns(
     runs: dict[tuple[str, str], Callable[[Batch], Outputs]], batch: Batch, seconds: float
 ) -> dict[tuple[str, str], list[float]]:
-    """Seconds that each call took, the networks one after the other, round and round."""
+    """Seconds that each call took, a few calls of each network at a time, round and round.
+
+    The first call of a turn does not count: the threads of the network before may still be spinning
+    on the cores, waiting for more work.
+    """
     taken: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
     end, rounds = time.perf_counter() + seconds, 0
-    while rounds < 5 or time.perf_counter() < end:
+    while rounds < _LEAST_ROUNDS or time.perf_counter() < end:
         for key, run in runs.items():
-            begin = time.perf_counter()
             run(batch)
-            taken[key].append(time.perf_counter() - begin)
+            for _ in range(_CALLS):
+                begin = time.perf_counter()
+                run(batch)
+                taken[key].append(time.perf_counter() - begin)
         rounds += 1
     return taken
 

@@ -13,8 +13,20 @@ import pytest
 _CACHE = tempfile.TemporaryDirectory(prefix="vidfacedeblur-test-cache-")
 os.environ.setdefault("VIDFACEDEBLUR_CACHE", _CACHE.name)
 for _name in [n for n in os.environ if n.startswith("VIDFACEDEBLUR_")]:
-    if _name not in ("VIDFACEDEBLUR_CACHE", "VIDFACEDEBLUR_DATA"):
+    if _name.removeprefix("VIDFACEDEBLUR_") not in ("CACHE", "DATA", "REQUIRE_GPU"):
         del os.environ[_name]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked ``gpu`` are skipped without one, and fail where one was promised."""
+    if item.get_closest_marker("gpu") is None:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        if os.environ.get("VIDFACEDEBLUR_REQUIRE_GPU") == "1":
+            pytest.fail("VIDFACEDEBLUR_REQUIRE_GPU is 1, and torch finds no GPU")
+        pytest.skip("torch finds no GPU")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import threading
 import time
@@ -117,3 +118,76 @@ def test_a_folder_that_cannot_be_made_is_an_error(
     monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(EngineError, match="VIDFACEDEBLUR_CACHE"):
         make()
+
+
+@pytest.mark.parametrize("how", ["truncated", "a byte flipped", "no sidecar", "sidecar unreadable"])
+def test_what_is_not_as_its_sidecar_says_is_made_anew(how: str) -> None:
+    path, _ = make()
+    if how == "truncated":
+        path.write_bytes(b"pl")
+    elif how == "a byte flipped":
+        path.write_bytes(b"plam")
+    elif how == "no sidecar":
+        path.with_suffix(".json").unlink()
+    else:
+        path.with_suffix(".json").write_text("{")
+    again, made = make()
+    assert made == [1]
+    assert again.read_bytes() == b"plan"
+    assert make()[1] == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("which", [".onnx", ".json"])
+def test_a_file_of_another_user_is_made_anew(which: str) -> None:
+    path, _ = make()
+    os.chown(path.with_suffix(which), 12345, 12345)
+    again, made = make()
+    assert made == [1]
+    assert again.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
+    make()
+    os.chown(folder, 12345, 12345)
+    with pytest.raises(EngineError, match="belongs to another user"):
+        make()
+
+
+def _use(log: str) -> None:
+    def write(path: Path) -> None:
+        with Path(log).open("a") as file:
+            file.write("made\n")
+        time.sleep(0.3)
+        path.write_bytes(b"plan")
+
+    assert cache.cached("shared", ".engine", {}, write).read_bytes() == b"plan"
+
+
+def test_two_processes_make_a_file_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    spawn = multiprocessing.get_context("fork")
+    users = [spawn.Process(target=_use, args=(str(log),)) for _ in range(3)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join(20)
+    assert [user.exitcode for user in users] == [0, 0, 0]
+    assert log.read_text() == "made\n"
+
+
+def test_everything_is_listed_and_can_be_cleaned_away(folder: Path) -> None:
+    assert cache.entries() == []
+    assert cache.clean() == (0, 0)
+    path, _ = make()
+    os.utime(path, (1, 1))
+    other = cache.cached("plan", ".engine", {"b": 2}, lambda p: p.write_bytes(b"12") and None)
+    (folder / "net-of-a-killed-process.onnx.part").write_bytes(b"half")
+    (folder / "net-of-a-killed-process.lock").write_bytes(b"")
+    found = cache.entries()
+    assert [entry.path for entry in found] == [other, path]
+    assert [entry.bytes for entry in found] == [2, 4]
+    assert found[1].parts["a"] == 1
+    assert cache.clean() == (2, 6)
+    assert list(folder.iterdir()) == []

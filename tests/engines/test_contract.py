@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from vidfacedeblur.engines import Choice, NetworkSpec, choose, deblur_spec, open_network
-from vidfacedeblur.engines.spec import mtcnn_specs
+from vidfacedeblur.engines import (
+    Choice,
+    NetworkSpec,
+    choose,
+    deblur_spec,
+    mtcnn_specs,
+    open_network,
+    openvino,
+)
+from vidfacedeblur.engines.parity import decibels, reference
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
-from vidfacedeblur.models.registry import make_config, make_network
-from vidfacedeblur.models.weights import LoadedModel
+from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.models.registry import MODELS, make_config, make_network
+from vidfacedeblur.models.weights import LoadedModel, load_model
 from vidfacedeblur.types import Network
 
 
@@ -24,12 +36,16 @@ def usable(engine: str, device: str) -> Choice | None:
         return None
 
 
+def marks(engine: str, device: str) -> list[pytest.MarkDecorator]:
+    if device == "cuda" and not torch.cuda.is_available():
+        return [pytest.mark.gpu]
+    if usable(engine, device):
+        return []
+    return [pytest.mark.skip(f"{engine} on {device} not here")]
+
+
 CHOICES = [
-    pytest.param(
-        (engine, device),
-        marks=[] if usable(engine, device) else pytest.mark.skip(f"{engine} on {device} not here"),
-        id=f"{engine}-{device}",
-    )
+    pytest.param((engine, device), marks=marks(engine, device), id=f"{engine}-{device}")
     for engine, device in (
         ("torch", "cpu"),
         ("openvino", "cpu"),
@@ -37,6 +53,9 @@ CHOICES = [
         ("tensorrt", "cuda"),
     )
 ]
+
+
+BUNDLED = [name for name in MODELS if bundled(name)]
 
 
 def small_spec() -> NetworkSpec:
@@ -100,13 +119,51 @@ def test_mtcnn_on_every_engine(engine: str) -> None:
         opened.close()
 
 
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_weights_give_torchs_numbers_at_every_size_and_batch(name: str) -> None:
+    spec = deblur_spec(load_model(name))
+    opened = open_network(spec, choose("openvino", "cpu"))
+    for side, count in ((32, 3), (64, 1), (96, 2), (128, 1)):
+        (ours,) = opened(crops(count, side))
+        (theirs,) = reference(spec, crops(count, side))
+        assert np.abs(ours - theirs).max() < 1e-3
+        assert decibels(ours - theirs) > 60
+    opened.close()
+
+
+def test_a_cached_file_that_openvino_cannot_read_is_exported_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
+    spec = mtcnn_specs()[2]
+    path = openvino.exported(spec, lambda line: None)
+    path.write_bytes(b"not ONNX")
+    sidecar = path.with_suffix(".json")
+    said = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps(said | {"sha256": hashlib.sha256(b"not ONNX").hexdigest()}))
+    lines: list[str] = []
+    opened = open_network(spec, choose("openvino", "cpu"), on_status=lines.append)
+    assert len(lines) == 1
+    assert len(opened(crops(1, 48))) == 3
+    opened.close()
+
+
+def test_a_wrong_export_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
+    right = openvino.infer
+    monkeypatch.setattr(
+        openvino, "infer", lambda *args: tuple(out + np.float32(0.01) for out in right(*args))
+    )
+    with pytest.raises(EngineError, match=r"computes small wrongly \(off by 0.01"):
+        open_network(small_spec(), choose("openvino", "cpu"))
+    assert not list(tmp_path.rglob("*.onnx"))
+
+
 @pytest.mark.parametrize("name", ["deepdeblur", "deblurgan", "deblurganv2"])
 def test_every_family_exports_with_any_size_and_batch(name: str) -> None:
     torch.manual_seed(0)
     config = make_config(name, {"width": 8, "blocks": 1} if name == "deblurgan" else {})
     module = make_network(name, config).eval()
-    from pathlib import Path
-
     spec = deblur_spec(LoadedModel(name, module, config, "", Path()))
     opened = open_network(spec, choose("openvino", "cpu"))
     for count, side in ((1, 64), (3, 64), (1, 96), (8, 32)):

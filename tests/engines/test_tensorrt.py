@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 import torch
 
+from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs
 from vidfacedeblur.engines.export import export_onnx
 from vidfacedeblur.engines.plans import build_plan, load_tensorrt, profile_shapes
-from vidfacedeblur.engines.spec import NetworkSpec, mtcnn_specs
 from vidfacedeblur.errors import EngineError
-from vidfacedeblur.models.registry import make_config, make_network
+from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.models.registry import MODELS, make_config, make_network
+from vidfacedeblur.models.weights import load_model
+
+BUNDLED = [name for name in MODELS if bundled(name)]
 
 
 @pytest.fixture(scope="module")
@@ -23,37 +27,68 @@ def trt() -> Any:
         pytest.skip("neither tensorrt nor tensorrt-rtx is installed")
 
 
-def spec(name: str) -> NetworkSpec:
+def small_spec() -> NetworkSpec:
     torch.manual_seed(0)
-    values = {"width": 8, "blocks": 1} if name == "deblurgan" else {}
-    network = make_network(name, make_config(name, values)).eval()
-    return NetworkSpec(name, network, None, 32, 32, (512, 512), 4, half=True)
+    config = make_config("deblurgan", {"width": 8, "blocks": 1})
+    network = make_network("deblurgan", config).eval()
+    return NetworkSpec("small", network, None, 4, 32, (512, 512), 4, True, plan_per_side=True)
 
 
-@pytest.mark.parametrize("name", ["deepdeblur", "deblurgan", "deblurganv2"])
-def test_half_precision_plans_are_smaller(trt: Any, name: str, tmp_path: Path) -> None:
-    sizes = []
-    for half in (False, True):
-        path = tmp_path / "network.onnx"
-        export_onnx(spec(name), path, half=half, side=64)
-        sizes.append(len(build_plan(trt, path.read_bytes(), spec(name), 64, half=half)))
-    assert sizes[1] < sizes[0]
+@pytest.fixture(scope="module")
+def small_onnx(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, bytes]:
+    """The small network in float16 (True) and float32."""
+    path = tmp_path_factory.mktemp("onnx") / "network.onnx"
+    exported = {}
+    for half in (True, False):
+        export_onnx(small_spec(), path, half=half, side=64)
+        exported[half] = path.read_bytes()
+    return exported
 
 
-def test_mtcnn_plans_build(trt: Any, tmp_path: Path) -> None:
-    for network in mtcnn_specs():
-        path = tmp_path / "network.onnx"
-        export_onnx(network, path)
-        assert build_plan(trt, path.read_bytes(), network, None, half=False)
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_weights_become_half_precision_plans(trt: Any, name: str, tmp_path: Path) -> None:
+    spec = deblur_spec(load_model(name))
+    path = tmp_path / "network.onnx"
+    export_onnx(spec, path, half=True, side=128)
+    shares: list[float] = []
+    plan = build_plan(
+        trt, path.read_bytes(), spec, 128, half=True, on_progress=lambda s: shares.append(s)
+    )
+    weights = sum(p.numel() for p in spec.module.parameters())
+    assert 2 * weights < len(plan) < 4 * weights + 2_000_000
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+
+
+@pytest.mark.parametrize("number", range(3), ids=["pnet", "rnet", "onet"])
+def test_mtcnn_plans_build(trt: Any, number: int, tmp_path: Path) -> None:
+    spec = mtcnn_specs()[number]
+    path = tmp_path / "network.onnx"
+    export_onnx(spec, path)
+    assert build_plan(trt, path.read_bytes(), spec, None, half=False)
+
+
+def test_half_precision_plans_are_smaller(trt: Any, small_onnx: dict[bool, bytes]) -> None:
+    half, full = (
+        build_plan(trt, small_onnx[kind], small_spec(), 64, half=kind) for kind in (True, False)
+    )
+    assert len(half) < len(full)
+
+
+def test_a_plan_that_would_lose_half_precision_is_refused(
+    trt: Any, small_onnx: dict[bool, bytes]
+) -> None:
+    with pytest.raises(EngineError, match="small as float32, not float16"):
+        build_plan(trt, small_onnx[False], small_spec(), 64, half=True)
 
 
 def test_nonsense_is_refused(trt: Any) -> None:
-    with pytest.raises(EngineError, match="cannot read deblurgan"):
-        build_plan(trt, b"nonsense", spec("deblurgan"), 64, half=False)
+    with pytest.raises(EngineError, match="cannot read small"):
+        build_plan(trt, b"nonsense", small_spec(), 64, half=False)
 
 
 def test_profiles_cover_every_batch_and_size() -> None:
-    assert profile_shapes(spec("deblurgan"), 128) == (
+    assert profile_shapes(small_spec(), 128) == (
         (1, 3, 128, 128),
         (4, 3, 128, 128),
         (4, 3, 128, 128),

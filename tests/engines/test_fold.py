@@ -1,0 +1,51 @@
+"""A folded network computes what the original does, with fewer multiplications."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidfacedeblur.engines.fold import FoldedUpsampledConv, folded
+from vidfacedeblur.models.layers import UpsampledConv
+from vidfacedeblur.models.registry import MODELS, make_config, make_network
+
+
+def flops(module: nn.Module, images: torch.Tensor) -> int:
+    with FlopCounterMode(display=False) as counter:
+        module(images)
+    return int(counter.get_total_flops())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (6, 5), (16, 16)])
+def test_an_enlarging_convolution_is_the_same_at_every_pixel(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    conv = UpsampledConv(5, 7).double()
+    features = torch.randn(2, 5, *size, dtype=torch.double)
+    ours = FoldedUpsampledConv(conv).double()(features)
+    assert ours.shape == (2, 7, 2 * size[0], 2 * size[1])
+    assert torch.allclose(ours, conv(features), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "deblurganv2-inception"])
+def test_whole_networks_are_the_same(name: str) -> None:
+    torch.manual_seed(0)
+    small = {"deblurgan": {"width": 8, "blocks": 1}, "deepdeblur": {"modules": 2}}
+    network = make_network(name, make_config(name, small.get(name, {}))).eval()
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_mean, -0.1, 0.1)  # type: ignore[arg-type]
+            nn.init.uniform_(layer.running_var, 0.5, 2.0)  # type: ignore[arg-type]
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    images = torch.rand(2, 3, 64, 96) * 2 - 1
+    with torch.inference_mode():
+        assert torch.allclose(folded(network)(images), network(images), atol=1e-3)
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    assert not any(isinstance(m, nn.BatchNorm2d | UpsampledConv) for m in folded(network).modules())
+
+
+def test_it_saves_what_it_says() -> None:
+    conv = UpsampledConv(64, 32)
+    features = torch.rand(1, 64, 64, 64)
+    assert flops(FoldedUpsampledConv(conv), features) < 0.47 * flops(conv, features)
