@@ -14,6 +14,7 @@ from vidfacedeblur.engines.batches import Batch, Outputs, in_steps
 from vidfacedeblur.engines.cache import cached, forget
 from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx
 from vidfacedeblur.engines.parity import worst_difference
+from vidfacedeblur.engines.skeleton import write_filled
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.engines.threads import default_threads
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
@@ -101,7 +102,8 @@ def exported(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:
     }
 
     def make(path: Path) -> None:
-        export_onnx(spec, path)
+        if not write_filled(spec, path):
+            export_onnx(spec, path)
         request = open_graph(path, None)
         error = worst_difference(spec, lambda batch: infer(request, batch))
         if not error <= _TOLERANCE:

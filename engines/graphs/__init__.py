@@ -1,0 +1,1 @@
+"""Exported graphs without their weights, made by ``python -m vidfacedeblur.engines.skeleton``."""
