@@ -21,6 +21,7 @@ from vidfacedeblur.models.layers import (
     activation,
     add_correction,
     as_weights,
+    draw_normal,
     init_normal,
     upsample,
 )
@@ -93,7 +94,7 @@ class DeblurGAN(nn.Module):
         )
         init_normal(self)
         # The untrained network then leaves its input almost as it is.
-        nn.init.normal_(last.weight, 0.0, 1e-3)
+        draw_normal(last.weight, 1e-3)
 
     def forward(self, blurred: Tensor) -> Tensor:
         """Map (N, 3, H, W) in [-1, 1] to the same shape and range."""

@@ -23,6 +23,7 @@ from vidfacedeblur.models.layers import (
     UpsampledConv,
     add_correction,
     as_weights,
+    draw_normal,
 )
 
 
@@ -101,7 +102,7 @@ class DeblurGANv2(nn.Module):
         self.smooth2 = _conv_norm_relu(c // 2, c // 4)
         self.final = UpsampledConv(c // 4, 3)
         # The untrained network then leaves its input almost as it is.
-        nn.init.normal_(self.final.weight, 0.0, 1e-3)
+        draw_normal(self.final.weight, 1e-3)
 
     def forward(self, blurred: Tensor) -> Tensor:
         """Map (N, 3, H, W) in [-1, 1] to the same shape and range."""

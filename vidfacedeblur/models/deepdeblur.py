@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vidfacedeblur.models.layers import add_correction, as_weights
+from vidfacedeblur.models.layers import add_correction, as_weights, draw_normal
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class DeepDeblur(nn.Module):
         nn.init.zeros_(cast(Tensor, self.head.bias))
         if config.residual:
             # The untrained network then leaves its input almost as it is.
-            nn.init.normal_(self.head.weight, 0.0, 1e-3)
+            draw_normal(self.head.weight, 1e-3)
 
     def forward(self, blurred: Tensor) -> Tensor:
         """Map (N, 3, H, W) in [-1, 1] to the same shape and range."""

@@ -55,11 +55,20 @@ def upsample(channels_in: int, channels_out: int, how: Upsampling) -> nn.Module:
     return nn.Sequential(OrderedDict({"1": UpsampledConv(channels_in, channels_out)}))
 
 
+def draw_normal(weight: Tensor, deviation: float) -> None:
+    """Fill a weight from N(0, deviation), unless it has no memory because weights will be loaded.
+
+    Torch would import its compiler for that, which takes two seconds.
+    """
+    if not weight.is_meta:
+        nn.init.normal_(weight, 0.0, deviation)
+
+
 def init_normal(module: nn.Module) -> None:
     """Draw convolution weights from N(0, 0.02) and zero their biases, as the GAN papers do."""
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, 0.0, 0.02)
+            draw_normal(layer.weight, 0.02)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 

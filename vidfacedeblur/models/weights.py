@@ -124,13 +124,14 @@ def _config_values(metadata: dict[str, str], path: Path) -> dict[str, Any]:
 
 
 def _make(name: str, config: Any, state: dict[str, Tensor], path: Path) -> nn.Module:
-    """Make the network, after a check without memory that the weights fit it."""
+    """Make the network without memory, after a check that the weights fit it."""
     try:
         with torch.device("meta"):
-            _check_fit(make_network(name, config), state, path, name)
-        return make_network(name, config)
+            network = make_network(name, config)
+        _check_fit(network, state, path, name)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"the configuration inside {path} does not fit {name}") from error
+    return network
 
 
 def _check_fit(network: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
@@ -146,6 +147,7 @@ def _check_fit(network: nn.Module, state: dict[str, Tensor], path: Path, name: s
 
 def _fill(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     wanted = network.state_dict()
-    network.load_state_dict({key: value.to(wanted[key].dtype) for key, value in state.items()})
+    filled = {key: value.to(wanted[key].dtype) for key, value in state.items()}
+    network.load_state_dict(filled, assign=True)
     if not all(torch.isfinite(v).all() for v in network.state_dict().values()):
         raise WeightsError(f"{path} holds values that are not finite")

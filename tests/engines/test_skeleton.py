@@ -1,0 +1,73 @@
+"""Shipped graphs: there is one for everything bundled, and filled in it computes the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs, skeleton
+from vidfacedeblur.engines.openvino import infer, open_graph
+from vidfacedeblur.engines.parity import worst_difference
+from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.models.registry import MODELS, make_config, make_network
+from vidfacedeblur.models.weights import LoadedModel, load_model
+
+BUNDLED = [name for name in MODELS if bundled(name)]
+NAMES = [*BUNDLED, "mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"]
+
+
+def spec_of(name: str) -> NetworkSpec:
+    if name.startswith("mtcnn"):
+        return next(spec for spec in mtcnn_specs() if spec.name == name)
+    return deblur_spec(load_model(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_filled_graph_computes_what_torch_does(name: str, tmp_path: Path) -> None:
+    spec = spec_of(name)
+    path = tmp_path / "network.onnx"
+    assert skeleton.write_filled(spec, path), (
+        f"no graph is shipped for {name}: run python -m vidfacedeblur.engines.skeleton"
+    )
+    request = open_graph(path, None)
+    assert worst_difference(spec, lambda batch: infer(request, batch)) < 1e-3
+
+
+def test_no_other_graph_is_shipped() -> None:
+    folder = Path(skeleton.__file__).parent / "graphs"
+    shipped = sorted(path.name.rpartition("-")[0] for path in folder.glob("*.onnx"))
+    assert shipped == sorted(NAMES)
+    for path in folder.glob("*.onnx"):
+        assert path.stat().st_size < 100_000  # no weights in it
+        assert b"/home" not in path.read_bytes()
+
+
+def test_another_structure_has_no_graph(small_weights: Path, tmp_path: Path) -> None:
+    spec = deblur_spec(load_model("deblurgan", small_weights))
+    assert not skeleton.write_filled(spec, tmp_path / "network.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_serves_any_weights_of_its_structure(tmp_path: Path) -> None:
+    config = make_config("deblurgan", {"width": 8, "blocks": 1})
+
+    def spec() -> NetworkSpec:
+        network = make_network("deblurgan", config).eval()
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.05)  # no two alike: the exporter would merge them
+        return deblur_spec(LoadedModel("deblurgan", network, config, "", Path()))
+
+    made = skeleton.write_skeleton(spec(), tmp_path)
+    other = spec()
+    before = made.read_bytes()
+    path = tmp_path / "filled.onnx"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(skeleton.resources, "files", lambda _: tmp_path)
+        assert skeleton.write_filled(other, path)
+    request = open_graph(path, None)
+    assert worst_difference(other, lambda batch: infer(request, batch)) < 1e-3
+    assert made.read_bytes() == before
+    assert np.isfinite(infer(request, np.zeros((1, 3, 32, 32), np.float32))[0]).all()
