@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from vidfacedeblur.engines import select
@@ -55,3 +59,23 @@ def test_without_the_packages_auto_takes_torch(monkeypatch: pytest.MonkeyPatch) 
         select.choose("openvino", "cpu")
     with pytest.raises(EngineUnavailableError, match="tensorrt"):
         select.choose("tensorrt", "cuda")
+
+
+@pytest.mark.parametrize("missing", [("tensorrt", "tensorrt_rtx"), ("openvino",)])
+def test_a_machine_that_lacks_packages_still_deblurs(
+    missing: tuple[str, ...], small_weights: Path
+) -> None:
+    code = f"""
+import sys
+for name in {missing!r}:
+    sys.modules[name] = None
+from skimage import data
+from vidfacedeblur import FaceDeblurPipeline
+with FaceDeblurPipeline("deblurgan", weights={str(small_weights)!r}, device="cpu") as pipeline:
+    result = pipeline.process_image(data.astronaut()[:240, 100:356])
+    print(pipeline.deblurrer.network.engine, len(result.faces))
+"""
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
+    expected = "torch" if "openvino" in missing else "openvino"
+    assert said.stdout.split() == [expected, "1"]

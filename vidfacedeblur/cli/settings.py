@@ -20,7 +20,7 @@ from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.registry import MODELS
 
 _PREFIX = "VIDFACEDEBLUR_"
-_OTHER_VARIABLES = {_PREFIX + name for name in ("CACHE", "CONFIG", "DATA")}
+_OTHER_VARIABLES = {_PREFIX + name for name in ("CACHE", "CONFIG", "DATA", "REQUIRE_GPU")}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
