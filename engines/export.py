@@ -11,30 +11,46 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from vidfacedeblur.engines.fast_conv import with_fast_convs
 from vidfacedeblur.engines.fold import folded
 from vidfacedeblur.engines.spec import NetworkSpec
 
 OPSET = 18
-SCHEMA = 2
+SCHEMA = 3
 """Raised when this module's output changes, so that older cached files are not used."""
 
 
+def for_cpu(spec: NetworkSpec) -> nn.Module:
+    """A network as CPUs run it best: the same function in fewer multiplications."""
+    module = folded(spec.module)
+    return with_fast_convs(module, spec.multiple) if spec.plan_per_side else module
+
+
+def for_gpu(spec: NetworkSpec, *, half: bool) -> nn.Module:
+    """A network as GPUs run it best, which choose the algorithms of their convolutions themselves.
+
+    Args:
+        spec: The network.
+        half: Convolutions in float16. Norms compute in float32 (see `InstanceNorm`), and so do the
+            final sum and clamp of every model here.
+    """
+    module = folded(spec.module)
+    return module.half() if half else module
+
+
 def export_onnx(
-    spec: NetworkSpec, path: Path, *, half: bool = False, side: int | None = None
+    module: nn.Module, spec: NetworkSpec, path: Path, *, side: int | None = None
 ) -> None:
     """Write a network as ONNX with one input ``input`` and float32 in and out.
 
     Args:
-        spec: The network.
+        module: From `for_cpu` or `for_gpu`.
+        spec: The shapes that it will be given.
         path: Where to write.
-        half: Convolutions in float16. Norms compute in float32 (see `InstanceNorm`), and so do the
-            final sum and clamp of every model here.
         side: Fix height and width to this; None leaves them dynamic where the spec allows.
     """
-    module = folded(spec.module)
-    if half:
-        module = module.half()
     fixed = side or spec.side
     height = fixed or max(64, spec.least)
     width = fixed or max(96, spec.least)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vidfacedeblur.engines.batches import Batch
 from vidfacedeblur.engines.export import export_onnx
+from vidfacedeblur.engines.fold import folded
 from vidfacedeblur.engines.openvino import openvino_core, openvino_problem
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.errors import EngineUnavailableError, OptionError
@@ -46,7 +47,7 @@ def quantize(spec: NetworkSpec, crops: Iterable[Batch], path: Path) -> None:
     nncf.set_log_level(40)  # errors only
     with tempfile.TemporaryDirectory() as folder:
         onnx = Path(folder) / "network.onnx"
-        export_onnx(spec, onnx)
+        export_onnx(folded(spec.module), spec, onnx)
         model = openvino_core().read_model(onnx)
         small = nncf.quantize(
             model,

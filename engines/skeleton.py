@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx
-from vidfacedeblur.engines.fold import folded
+from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx, for_cpu
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.errors import EngineError
 
@@ -29,7 +28,7 @@ def write_filled(spec: NetworkSpec, path: Path) -> bool:
     """Write a network as ONNX from the shipped graph of its structure; False if there is none."""
     import onnx  # 0.3 s, and needed once
 
-    module = folded(spec.module)
+    module = for_cpu(spec)
     graph = resources.files("vidfacedeblur.engines.graphs") / _file_name(spec, module)
     if not graph.is_file():
         return False
@@ -50,10 +49,10 @@ def write_skeleton(spec: NetworkSpec, folder: Path) -> Path:
     """
     import onnx
 
-    module = folded(spec.module)
+    module = for_cpu(spec)
     with tempfile.TemporaryDirectory() as temporary:
         whole = Path(temporary) / "network.onnx"
-        export_onnx(spec, whole)
+        export_onnx(module, spec, whole)
         model = onnx.load(whole)
     for name, value in module.state_dict().items():
         _take_out(model.graph, spec, name, _bytes(value.numpy()))

@@ -17,7 +17,7 @@ import torch
 
 from vidfacedeblur.engines.batches import Batch, Outputs, filled_up, in_steps
 from vidfacedeblur.engines.cache import cache_folder, cached, forget
-from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx
+from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx, for_gpu
 from vidfacedeblur.engines.parity import worst_psnr
 from vidfacedeblur.engines.plans import (
     LEVEL,
@@ -152,7 +152,7 @@ class TensorRTNetwork:
         with tempfile.TemporaryDirectory() as folder, torch.cuda.device(self.device):
             onnx = Path(folder) / "network.onnx"
             self._spec.module.cpu()
-            export_onnx(self._spec, onnx, half=half, side=side)
+            export_onnx(for_gpu(self._spec, half=half), self._spec, onnx, side=side)
             return build_plan(
                 self._trt,
                 onnx.read_bytes(),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs, skeleton
+from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs, openvino, skeleton
 from vidfacedeblur.engines.openvino import infer, open_graph
 from vidfacedeblur.engines.parity import worst_difference
 from vidfacedeblur.models.bundle import bundled
@@ -71,3 +73,25 @@ def test_a_graph_serves_any_weights_of_its_structure(tmp_path: Path) -> None:
     assert worst_difference(other, lambda batch: infer(request, batch)) < 1e-3
     assert made.read_bytes() == before
     assert np.isfinite(infer(request, np.zeros((1, 3, 32, 32), np.float32))[0]).all()
+
+
+def test_a_graph_older_than_the_code_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = spec_of("mtcnn-onet")
+    monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
+    filled: list[Path] = []
+
+    def stale(other: NetworkSpec, path: Path) -> bool:
+        scaled = copy.deepcopy(other.module)
+        for weight in scaled.parameters():
+            weight.requires_grad_(False).mul_(1.1)
+        filled.append(path)
+        return right(replace(other, module=scaled), path)
+
+    right = skeleton.write_filled
+    monkeypatch.setattr(openvino, "write_filled", stale)
+    path = openvino.exported(spec, lambda line: None)
+    assert len(filled) == 1
+    request = open_graph(path, None)
+    assert worst_difference(spec, lambda batch: infer(request, batch)) < 1e-3

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs
-from vidfacedeblur.engines.export import export_onnx
+from vidfacedeblur.engines.export import export_onnx, for_gpu
 from vidfacedeblur.engines.plans import build_plan, load_tensorrt, profile_shapes
 from vidfacedeblur.errors import EngineError
 from vidfacedeblur.models.bundle import bundled
@@ -40,7 +40,7 @@ def small_onnx(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, bytes]:
     path = tmp_path_factory.mktemp("onnx") / "network.onnx"
     exported = {}
     for half in (True, False):
-        export_onnx(small_spec(), path, half=half, side=64)
+        export_onnx(for_gpu(small_spec(), half=half), small_spec(), path, side=64)
         exported[half] = path.read_bytes()
     return exported
 
@@ -49,7 +49,7 @@ def small_onnx(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, bytes]:
 def test_bundled_weights_become_half_precision_plans(trt: Any, name: str, tmp_path: Path) -> None:
     spec = deblur_spec(load_model(name))
     path = tmp_path / "network.onnx"
-    export_onnx(spec, path, half=True, side=128)
+    export_onnx(for_gpu(spec, half=True), spec, path, side=128)
     shares: list[float] = []
     plan = build_plan(
         trt, path.read_bytes(), spec, 128, half=True, on_progress=lambda s: shares.append(s)
@@ -64,7 +64,7 @@ def test_bundled_weights_become_half_precision_plans(trt: Any, name: str, tmp_pa
 def test_mtcnn_plans_build(trt: Any, number: int, tmp_path: Path) -> None:
     spec = mtcnn_specs()[number]
     path = tmp_path / "network.onnx"
-    export_onnx(spec, path)
+    export_onnx(for_gpu(spec, half=False), spec, path)
     assert build_plan(trt, path.read_bytes(), spec, None, half=False)
 
 

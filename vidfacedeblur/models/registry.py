@@ -44,7 +44,7 @@ MODELS: dict[str, ModelEntry] = {
         "vidfacedeblur.models.deblurgan",
         "DeblurGAN",
         "DeblurGANConfig",
-        4,
+        16,
         "residual encoder-decoder (Kupyn et al. 2018)",
     ),
     "deblurganv2": ModelEntry(
