@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_LEAST_CHANNELS = 64 * 64
+_LEAST_CHANNELS = 128 * 128
 """Input times output channels from which a 3x3 convolution gains more than moving data costs."""
 _LEAST_EVEN = 8
 """Side of an even kernel from which it gains."""

@@ -43,7 +43,7 @@ def test_no_other_graph_is_shipped() -> None:
     shipped = sorted(path.name.rpartition("-")[0] for path in folder.glob("*.onnx"))
     assert shipped == sorted(NAMES)
     for path in folder.glob("*.onnx"):
-        assert path.stat().st_size < 100_000  # no weights in it
+        assert path.stat().st_size < 400_000  # no weights in it
         assert b"/home" not in path.read_bytes()
 
 
