@@ -140,9 +140,9 @@ def open_graph(path: Path, threads: int | None) -> Any:
         "INFERENCE_PRECISION_HINT": "f32",
     }
     core = openvino_core()
-    # ONNX is read here, because OpenVINO goes by the suffix and the file may not have its own yet.
-    own = path.suffix == ".xml"
-    model = core.read_model(path) if own else core.read_model(path.read_bytes(), b"")
+    # A file that does not have its own suffix yet is read here: OpenVINO goes by the suffix.
+    named = path.suffix in (".onnx", ".xml")
+    model = core.read_model(path) if named else core.read_model(path.read_bytes(), b"")
     return core.compile_model(model, "CPU", settings).create_infer_request()
 
 
