@@ -6,6 +6,7 @@ import copy
 import csv
 import dataclasses
 import io
+import math
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,8 @@ class Measurement:
     """For each crop."""
     p95_ms: float
     """For each crop."""
+    device_ms: float
+    """On the GPU alone, for each crop, copies aside, the last time; NaN where no engine tells."""
     crops_per_second: float
     gflop: float
     """Of one crop, as the module is written: a multiplication and an addition are two."""
@@ -110,7 +113,10 @@ def measure(
             eager = float(np.median(taken[(EAGER, "cpu")]))
             gflop = _gflop(spec, batch[:1])
             for key, times in taken.items():
-                yield _measurement(spec, key, batch, times, eager, gflop, peak, quality[key])
+                on_device = getattr(networks.get(key), "device_ms", math.nan)
+                yield _measurement(
+                    spec, key, batch, times, eager, gflop, peak, quality[key], on_device
+                )
     finally:
         for network in networks.values():
             network.close()
@@ -119,15 +125,16 @@ def measure(
 def markdown(measurements: Sequence[Measurement]) -> str:
     """A table for people."""
     lines = [
-        "| network | engine | size | batch | ms a crop, median | p95 | crops/s | GFLOP/s"
-        " | of peak | x eager | PSNR dB | memory MiB |",
-        "|---" * 12 + "|",
+        "| network | engine | size | batch | ms a crop, median | p95 | on the GPU | crops/s"
+        " | GFLOP/s | of peak | x eager | PSNR dB | memory MiB |",
+        "|---" * 13 + "|",
     ]
     for m in measurements:
         share = "" if np.isnan(m.peak_share) else f"{m.peak_share:.0%}"
+        alone = "" if np.isnan(m.device_ms) else f"{m.device_ms:.2f}"
         lines.append(
             f"| {m.network} | {m.engine}, {m.device} | {m.side} | {m.batch} | {m.median_ms:.2f}"
-            f" | {m.p95_ms:.2f} | {m.crops_per_second:.1f} | {m.gflops:.1f} | {share}"
+            f" | {m.p95_ms:.2f} | {alone} | {m.crops_per_second:.1f} | {m.gflops:.1f} | {share}"
             f" | {m.against_eager:.2f} | {m.psnr:.0f} | {m.memory_mib} |"
         )
     return "\n".join(lines) + "\n"
@@ -188,6 +195,7 @@ def _measurement(
     gflop: float,
     peak: float,
     quality: float,
+    on_device: float,
 ) -> Measurement:
     count = len(batch)
     median = float(np.median(times))
@@ -200,6 +208,7 @@ def _measurement(
         batch=count,
         median_ms=1e3 * median / count,
         p95_ms=1e3 * float(np.percentile(times, 95)) / count,
+        device_ms=on_device / count,
         crops_per_second=count / median,
         gflop=gflop,
         gflops=rate,

@@ -148,6 +148,5 @@ def open_graph(path: Path, threads: int | None) -> Any:
 
 def infer(request: Any, batch: Batch) -> Outputs:
     """Run one batch."""
-    results = request.infer([np.ascontiguousarray(batch)], share_inputs=True)
-    # Copied: the next call writes into the same memory.
-    return tuple(np.array(value) for value in results.values())
+    # The results are copies: OpenVINO shares its memory only where `share_outputs` asks for it.
+    return tuple(request.infer([np.ascontiguousarray(batch)], share_inputs=True).values())

@@ -66,6 +66,8 @@ class TensorRTNetwork:
         self._logger = self._trt.Logger(self._trt.Logger.ERROR)
         self._runners: dict[int | None, Runner] = {}
         self._closed = False
+        self.device_ms = 0.0
+        """Milliseconds that the last batch took on the GPU, copies aside."""
         if not spec.plan_per_side:
             self.prepare(None)
 
@@ -75,8 +77,12 @@ class TensorRTNetwork:
         runner = self.prepare(batch.shape[-1] if self._spec.plan_per_side else None)
         largest = self._spec.batch
 
+        self.device_ms = 0.0
+
         def run(part: Batch) -> Outputs:
-            return tuple(out[: len(part)] for out in runner.run(filled_up(part, largest)))
+            outputs = runner.run(filled_up(part, largest))
+            self.device_ms += runner.milliseconds
+            return tuple(output[: len(part)] for output in outputs)
 
         return in_steps(run, batch, largest)
 

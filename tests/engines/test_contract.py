@@ -157,3 +157,19 @@ def test_a_wrong_export_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(EngineError, match=r"computes small wrongly \(off by 0.01"):
         open_network(small_spec(), choose("openvino", "cpu"))
     assert not list(tmp_path.rglob("*.onnx"))
+
+
+def test_other_weights_or_another_openvino_get_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
+    spec = mtcnn_specs()[2]
+    paths = [openvino.exported(spec, lambda line: None)]
+    assert openvino.exported(spec, lambda line: None) == paths[0]
+    with torch.no_grad():
+        next(spec.module.parameters()).mul_(1.01)
+    paths.append(openvino.exported(spec, lambda line: None))
+    monkeypatch.setattr(openvino.torch, "__version__", "2.99")
+    paths.append(openvino.exported(spec, lambda line: None))
+    assert len(set(paths)) == 3
+    assert all(path.exists() for path in paths)
