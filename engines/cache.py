@@ -25,7 +25,7 @@ from vidfacedeblur.errors import EngineError
 
 _log = logging.getLogger(__name__)
 _LIMIT_BYTES = 4 << 30
-_SUFFIXES = (".onnx", ".engine")
+_SUFFIXES = (".blob", ".engine")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def cached(
 
     Args:
         name: Start of the file's name, for people who look into the folder.
-        suffix: Its extension, with the dot: ``.onnx`` or ``.engine``.
+        suffix: Its extension, with the dot: ``.blob`` or ``.engine``.
         parts: Everything that the content depends on; plain values.
         make: Writes the file to the path it is given.
         on_make: Called before the file is made, not when it is found.

@@ -25,7 +25,9 @@ SCHEMA = 3
 def for_cpu(spec: NetworkSpec) -> nn.Module:
     """A network as CPUs run it best: the same function in fewer multiplications."""
     module = folded(spec.module)
-    return with_fast_convs(module, spec.multiple) if spec.plan_per_side else module
+    if not spec.plan_per_side:
+        return module  # the detector's networks are too small to gain
+    return with_fast_convs(module, spec.multiple, least=spec.least)
 
 
 def for_gpu(spec: NetworkSpec, *, half: bool) -> nn.Module:

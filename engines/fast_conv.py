@@ -69,6 +69,9 @@ class FastConv(nn.Module):
     The height and width of its output must be multiples of 4 (3x3 kernels) or 2 (even ones).
     """
 
+    inputs: Tensor
+    results: Tensor
+
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         side = conv.kernel_size[0]
@@ -82,8 +85,8 @@ class FastConv(nn.Module):
             for matrix in (by.weights, by.inputs, by.results)
         )
         # Taps of the kernel by their place among r, and what is left of the kernel for each.
-        taps = conv.weight.detach().double()
-        taps = taps.unflatten(2, (self.parts, self.r)).unflatten(4, (self.parts, self.r))
+        split = (self.parts, self.r)
+        taps = conv.weight.detach().double().reshape(*conv.weight.shape[:2], *split, *split)
         kernels = torch.einsum("aq,ocjqls,bs->abocjl", weights, taps, weights).flatten(0, 1).float()
         if self.parts == 1:
             kernels = kernels[..., 0, 0]  # (tile^2, out, in): a matrix for each place
@@ -113,7 +116,8 @@ class FastConv(nn.Module):
     def _planes(self, images: Tensor) -> Tensor:
         """Every m-th sample from each of the tile's m + r - 1 places, for rows and columns."""
         m, more = self.m, self.r - 1
-        blocks = images.unflatten(3, (-1, m)).unflatten(2, (-1, m))  # (N, C, h, m, w, m)
+        count, channels, height, width = images.shape
+        blocks = images.reshape(count, channels, height // m, m, width // m, m)
         split = blocks.permute(0, 3, 5, 1, 2, 4)
         split = torch.cat((split[..., :-1, :], split[:, :more, ..., 1:, :]), 1)
         return torch.cat((split[..., :-1], split[:, :, :more, ..., 1:]), 2)
@@ -125,15 +129,16 @@ class FastConv(nn.Module):
         return tiles.permute(0, 3, 4, 1, 5, 2).flatten(4, 5).flatten(2, 3)
 
 
-def with_fast_convs(module: nn.Module, multiple: int) -> nn.Module:
+def with_fast_convs(module: nn.Module, multiple: int, *, least: int) -> nn.Module:
     """A copy of a network in which the convolutions that gain by it are `FastConv`.
 
     Args:
         module: In evaluation mode; one (N, 3, H, W) input.
         multiple: Heights and widths that it will be given are multiples of this.
+        least: The smallest of them.
     """
     module = copy.deepcopy(module)
-    fitting = _fitting(module, multiple)
+    fitting = _fitting(module, multiple, least)
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if child in fitting:
@@ -141,7 +146,7 @@ def with_fast_convs(module: nn.Module, multiple: int) -> nn.Module:
     return module
 
 
-def _fitting(module: nn.Module, multiple: int) -> set[nn.Module]:
+def _fitting(module: nn.Module, multiple: int, least: int) -> set[nn.Module]:
     """Convolutions that gain, and whose outputs are whole tiles for every size to come."""
     found: set[nn.Module] = set()
 
@@ -152,7 +157,9 @@ def _fitting(module: nn.Module, multiple: int) -> set[nn.Module]:
 
     hooks = [layer.register_forward_hook(look) for layer in module.modules() if _gains(layer)]
     with torch.inference_mode():
-        module(torch.zeros(1, 3, multiple, multiple))
+        # Two sizes in a row: what is whole tiles for both is so for every one.
+        side = -(-least // multiple) * multiple
+        module(torch.zeros(1, 3, side, side + multiple))
     for hook in hooks:
         hook.remove()
     return found

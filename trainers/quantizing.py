@@ -16,7 +16,7 @@ from tqdm import tqdm
 from vidfacedeblur.deblur import Deblurrer, open_deblurrer
 from vidfacedeblur.engines import Choice, deblur_spec
 from vidfacedeblur.engines.batches import Batch
-from vidfacedeblur.engines.openvino import OpenVINONetwork, open_graph
+from vidfacedeblur.engines.openvino import OpenVINONetwork, compile_graph
 from vidfacedeblur.engines.quantize import quantize
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.weights import load_model
@@ -77,7 +77,7 @@ def quantize_model(args: argparse.Namespace) -> None:
     say(f"quantising {args.model} on {args.crops} blurred faces ...")
     quantize(spec, blurred_crops(args.pack, args.model, args.crops, args.seed), graph)
     full = open_deblurrer(model, Choice("openvino", "cpu"), on_status=say)
-    request = open_graph(graph, None)
+    request = compile_graph(graph, None).create_infer_request()
     small = Deblurrer(
         OpenVINONetwork(request, batch=spec.batch), multiple=spec.multiple, sha256=model.sha256
     )

@@ -36,7 +36,7 @@ def make(content: bytes = b"plan") -> tuple[Path, list[int]]:
         made.append(1)
         path.write_bytes(content)
 
-    return cache.cached("net", ".onnx", {"a": 1}, write), made
+    return cache.cached("net", ".blob", {"a": 1}, write), made
 
 
 def test_a_file_is_made_once(folder: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_file_is_made_once(folder: Path) -> None:
 
 def test_other_parts_give_another_file() -> None:
     first, _ = make()
-    other = cache.cached("net", ".onnx", {"a": 2}, lambda p: p.write_bytes(b"x") and None)
+    other = cache.cached("net", ".blob", {"a": 2}, lambda p: p.write_bytes(b"x") and None)
     assert other != first
 
 
@@ -60,7 +60,7 @@ def test_a_failed_build_leaves_nothing(folder: Path) -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        cache.cached("net", ".onnx", {"a": 1}, fail)
+        cache.cached("net", ".blob", {"a": 1}, fail)
     assert [f.name for f in folder.iterdir() if f.suffix != ".lock"] == []
 
 
@@ -90,7 +90,7 @@ def test_two_users_of_one_file_wait_for_each_other() -> None:
         path.write_bytes(b"x")
 
     def use() -> None:
-        cache.cached("slow", ".onnx", {}, slow)
+        cache.cached("slow", ".blob", {}, slow)
 
     users = [threading.Thread(target=use) for _ in range(3)]
     for user in users:
@@ -104,7 +104,7 @@ def test_the_oldest_go_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(cache, "_LIMIT_BYTES", 25)
     paths = []
     for i in range(3):
-        path = cache.cached("n", ".onnx", {"i": i}, lambda p: p.write_bytes(b"0" * 10) and None)
+        path = cache.cached("n", ".blob", {"i": i}, lambda p: p.write_bytes(b"0" * 10) and None)
         os.utime(path, (i, i))
         paths.append(path)
     assert [p.exists() for p in paths] == [False, True, True]
@@ -138,7 +138,7 @@ def test_what_is_not_as_its_sidecar_says_is_made_anew(how: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-@pytest.mark.parametrize("which", [".onnx", ".json"])
+@pytest.mark.parametrize("which", [".blob", ".json"])
 def test_a_file_of_another_user_is_made_anew(which: str) -> None:
     path, _ = make()
     os.chown(path.with_suffix(which), 12345, 12345)
@@ -183,7 +183,7 @@ def test_everything_is_listed_and_can_be_cleaned_away(folder: Path) -> None:
     path, _ = make()
     os.utime(path, (1, 1))
     other = cache.cached("plan", ".engine", {"b": 2}, lambda p: p.write_bytes(b"12") and None)
-    (folder / "net-of-a-killed-process.onnx.part").write_bytes(b"half")
+    (folder / "net-of-a-killed-process.blob.part").write_bytes(b"half")
     (folder / "net-of-a-killed-process.lock").write_bytes(b"")
     found = cache.entries()
     assert [entry.path for entry in found] == [other, path]

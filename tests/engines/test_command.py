@@ -53,7 +53,7 @@ def test_what_is_built_is_listed_and_cleaned_away(
     rows = json.loads(capsys.readouterr().out)
     names = sorted(Path(row["path"]).name.rpartition("-")[0] for row in rows)
     assert names == ["deblurgan", "mtcnn-onet", "mtcnn-pnet", "mtcnn-rnet"]
-    assert all(row["made_from"]["kind"] == "onnx fp32" for row in rows)
+    assert all(row["made_from"]["kind"] == "openvino fp32" for row in rows)
     assert main(["list"]) == 0
     assert "4 files" in capsys.readouterr().out
     assert main(["build", *command]) == 0

@@ -136,11 +136,11 @@ def test_a_cached_file_that_openvino_cannot_read_is_exported_anew(
 ) -> None:
     monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
     spec = mtcnn_specs()[2]
-    path = openvino.exported(spec, lambda line: None)
-    path.write_bytes(b"not ONNX")
+    path = openvino.prepared(spec, lambda line: None)
+    path.write_bytes(b"nonsense")
     sidecar = path.with_suffix(".json")
     said = json.loads(sidecar.read_text())
-    sidecar.write_text(json.dumps(said | {"sha256": hashlib.sha256(b"not ONNX").hexdigest()}))
+    sidecar.write_text(json.dumps(said | {"sha256": hashlib.sha256(b"nonsense").hexdigest()}))
     lines: list[str] = []
     opened = open_network(spec, choose("openvino", "cpu"), on_status=lines.append)
     assert len(lines) == 1
@@ -156,7 +156,7 @@ def test_a_wrong_export_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     )
     with pytest.raises(EngineError, match=r"computes small wrongly \(off by 0.01"):
         open_network(small_spec(), choose("openvino", "cpu"))
-    assert not list(tmp_path.rglob("*.onnx"))
+    assert not list(tmp_path.rglob("*.blob"))
 
 
 def test_other_weights_or_another_openvino_get_another_file(
@@ -164,12 +164,12 @@ def test_other_weights_or_another_openvino_get_another_file(
 ) -> None:
     monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
     spec = mtcnn_specs()[2]
-    paths = [openvino.exported(spec, lambda line: None)]
-    assert openvino.exported(spec, lambda line: None) == paths[0]
+    paths = [openvino.prepared(spec, lambda line: None)]
+    assert openvino.prepared(spec, lambda line: None) == paths[0]
     with torch.no_grad():
         next(spec.module.parameters()).mul_(1.01)
-    paths.append(openvino.exported(spec, lambda line: None))
+    paths.append(openvino.prepared(spec, lambda line: None))
     monkeypatch.setattr(openvino.torch, "__version__", "2.99")
-    paths.append(openvino.exported(spec, lambda line: None))
+    paths.append(openvino.prepared(spec, lambda line: None))
     assert len(set(paths)) == 3
     assert all(path.exists() for path in paths)

@@ -69,7 +69,7 @@ class Layers(nn.Module):
 def test_only_what_gains_and_fits_is_replaced() -> None:
     torch.manual_seed(0)
     module = Layers().eval()
-    fast = with_fast_convs(module, 8)
+    fast = with_fast_convs(module, 8, least=8)
     replaced = [name for name, layer in fast.named_modules() if isinstance(layer, FastConv)]
     assert replaced == ["wide", "even.1"]
     assert not any(isinstance(layer, FastConv) for layer in module.modules())

@@ -10,7 +10,7 @@ import pytest
 
 from vidfacedeblur.engines import NetworkSpec, deblur_spec
 from vidfacedeblur.engines.export import export_onnx
-from vidfacedeblur.engines.openvino import OpenVINONetwork, open_graph
+from vidfacedeblur.engines.openvino import OpenVINONetwork, compile_graph
 from vidfacedeblur.engines.parity import decibels, reference, samples
 from vidfacedeblur.engines.quantize import quantize
 from vidfacedeblur.errors import EngineUnavailableError, OptionError
@@ -29,7 +29,7 @@ def test_eight_bits_are_smaller_and_nearly_the_same(spec: NetworkSpec, tmp_path:
     crops = [np.clip(crop + rng.normal(0, 0.05, crop.shape), -1, 1) for crop in smooth * 10]
     path = tmp_path / "small.int8.xml"
     quantize(spec, (crop.astype(np.float32) for crop in crops), path)
-    network = OpenVINONetwork(open_graph(path, None), batch=4)
+    network = OpenVINONetwork(compile_graph(path, None).create_infer_request(), batch=4)
     quality = decibels(network(smooth[0])[0] - reference(spec, smooth[0])[0])
     assert 30 < quality < 80  # neither another picture nor float32
     export_onnx(spec.module, spec, tmp_path / "small.onnx")

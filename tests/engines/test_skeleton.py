@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs, openvino, skeleton
-from vidfacedeblur.engines.openvino import infer, open_graph
+from vidfacedeblur.engines.openvino import compile_graph, infer
 from vidfacedeblur.engines.parity import worst_difference
 from vidfacedeblur.models.bundle import bundled
 from vidfacedeblur.models.registry import MODELS, make_config, make_network
@@ -34,7 +34,7 @@ def test_a_filled_graph_computes_what_torch_does(name: str, tmp_path: Path) -> N
     assert skeleton.write_filled(spec, path), (
         f"no graph is shipped for {name}: run python -m vidfacedeblur.engines.skeleton"
     )
-    request = open_graph(path, None)
+    request = compile_graph(path, None).create_infer_request()
     assert worst_difference(spec, lambda batch: infer(request, batch)) < 1e-3
 
 
@@ -69,7 +69,7 @@ def test_a_graph_serves_any_weights_of_its_structure(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(skeleton.resources, "files", lambda _: tmp_path)
         assert skeleton.write_filled(other, path)
-    request = open_graph(path, None)
+    request = compile_graph(path, None).create_infer_request()
     assert worst_difference(other, lambda batch: infer(request, batch)) < 1e-3
     assert made.read_bytes() == before
     assert np.isfinite(infer(request, np.zeros((1, 3, 32, 32), np.float32))[0]).all()
@@ -91,7 +91,7 @@ def test_a_graph_older_than_the_code_is_passed_over(
 
     right = skeleton.write_filled
     monkeypatch.setattr(openvino, "write_filled", stale)
-    path = openvino.exported(spec, lambda line: None)
+    path = openvino.prepared(spec, lambda line: None)
     assert len(filled) == 1
-    request = open_graph(path, None)
+    request = openvino.import_graph(path, None)
     assert worst_difference(spec, lambda batch: infer(request, batch)) < 1e-3
