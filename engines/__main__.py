@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except VidFaceDeblurError as error:
         _say(str(error))
         return 2
-    except OSError as error:  # a full disk, a folder that cannot be written
-        _say(str(error))
+    except (OSError, RuntimeError) as error:  # a full disk, a GPU without memory
+        _say(str(error).splitlines()[0])
         return 1
     except KeyboardInterrupt:
         _say("stopped")
@@ -194,12 +194,13 @@ def _choices(args: argparse.Namespace) -> list[Choice]:
 
     if args.engine != "auto":
         return [choose(args.engine, args.device)]
+    gpu = args.device if args.device.startswith("cuda") else "cuda"
     found = []
     for engine, device in (
         ("torch", "cpu"),
         ("openvino", "cpu"),
-        ("torch", "cuda"),
-        ("tensorrt", "cuda"),
+        ("torch", gpu),
+        ("tensorrt", gpu),
     ):
         if args.device not in ("auto", device):
             continue
@@ -207,6 +208,8 @@ def _choices(args: argparse.Namespace) -> list[Choice]:
             found.append(choose(engine, device))
         except EngineUnavailableError as error:
             _say(f"left out: {error}")
+    if not found:
+        raise OptionError(f"no engine works on --device {args.device}; use --device auto")
     return found
 
 

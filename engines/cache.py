@@ -76,7 +76,7 @@ def cached(
             return target
         on_make()
         _make(target, parts, make)
-    _evict(folder, keep=target)
+    _evict(keep=target)
     return target
 
 
@@ -90,9 +90,11 @@ def entries() -> list[Entry]:
     """Every file in the cache, the one used last first."""
     folder = cache_folder()
     files = [p for p in folder.iterdir() if p.suffix in _SUFFIXES] if folder.is_dir() else []
-    found = [
-        Entry(path, path.lstat().st_size, path.lstat().st_mtime, _sidecar(path)) for path in files
-    ]
+    found = []
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):  # another process deleted it just now
+            status = path.lstat()
+            found.append(Entry(path, status.st_size, status.st_mtime, _sidecar(path)))
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
@@ -105,6 +107,8 @@ def clean() -> tuple[int, int]:
     for entry in found:
         forget(entry.path)
     folder = cache_folder()
+    for timings in folder.glob("timings-*") if folder.is_dir() else ():
+        timings.unlink(missing_ok=True)
     for lock in folder.glob("*.lock") if folder.is_dir() else ():
         with lock.open("w") as file, contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -141,7 +145,7 @@ def _private_folder() -> Path:
     folder = cache_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
+        status = folder.lstat()
         if status.st_uid != os.geteuid():
             raise EngineError(
                 f"the cache folder {folder} belongs to another user; set VIDFACEDEBLUR_CACHE"
@@ -209,13 +213,13 @@ def _locked(path: Path) -> Iterator[None]:
             return
 
 
-def _evict(folder: Path, *, keep: Path) -> None:
+def _evict(*, keep: Path) -> None:
     """Delete the files used longest ago until the folder is within its limit."""
-    files = [f for f in folder.iterdir() if f.suffix in _SUFFIXES and f != keep]
-    files.sort(key=lambda f: f.stat().st_mtime)
-    total = keep.stat().st_size + sum(f.stat().st_size for f in files)
-    for file in files:
+    found = entries()
+    total = sum(entry.bytes for entry in found)
+    for entry in reversed(found):
         if total <= _LIMIT_BYTES:
             return
-        total -= file.stat().st_size
-        forget(file)
+        if entry.path != keep:
+            total -= entry.bytes
+            forget(entry.path)

@@ -79,10 +79,11 @@ def open_openvino(
     problem = openvino_problem()
     if problem:
         raise EngineUnavailableError(problem)
+    path = prepared(spec, on_status)
     try:
-        request = import_graph(prepared(spec, on_status), threads)
+        request = import_graph(path, threads)
     except RuntimeError:  # this OpenVINO cannot read the cached file: once more
-        forget(prepared(spec, on_status))
+        forget(path)
         request = import_graph(prepared(spec, on_status), threads)
     return OpenVINONetwork(request, batch=spec.batch)
 

@@ -17,7 +17,7 @@ Run = Callable[[Batch], Outputs]
 
 
 def samples(spec: NetworkSpec, *, side: int | None = None) -> Iterator[Batch]:
-    """Inputs to compare on: smooth, nearly flat and noisy crops, of two sizes and three batches.
+    """Inputs to compare on: smooth, nearly flat and noisy crops, of three batches and two sizes.
 
     Not exactly flat: instance norm of a constant divides rounding errors by almost nothing, so that
     two correct engines differ there, and no camera makes such a crop.

@@ -7,6 +7,9 @@ are always strongly typed: their precision is the exported graph's.
 from __future__ import annotations
 
 import importlib
+import logging
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.errors import EngineError
 
+_log = logging.getLogger(__name__)
 WORKSPACE_BYTES = 2 << 30
 LEVEL = 3
 """Optimisation level: TensorRT's own default; higher levels search longer for a few per cent."""
@@ -35,8 +39,10 @@ def tensorrt_problem() -> str | None:
     """Why TensorRT cannot be used, or None if it can."""
     try:
         load_tensorrt()
-    except ImportError:
+    except ModuleNotFoundError:
         return "it is not installed; pip install 'vidfacedeblur[tensorrt]'"
+    except ImportError as error:
+        return f"it cannot be loaded ({error}); pip install 'vidfacedeblur[tensorrt]'"
     return None
 
 
@@ -81,18 +87,21 @@ def build_plan(
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     config.builder_optimization_level = LEVEL
-    config.progress_monitor = _monitor(trt, on_progress)
+    monitor = _monitor(trt, on_progress)
+    config.progress_monitor = monitor
     profile = builder.create_optimization_profile()
     profile.set_shape(network.get_input(0).name, *profile_shapes(spec, side))
     config.add_optimization_profile(profile)
     timings = _timings(trt, config, timing_cache)
+    if not half:
+        config.clear_flag(trt.BuilderFlag.TF32)  # or float32 would have float16's precision
     plan = builder.build_serialized_network(network, config)
+    if monitor.error is not None:
+        raise monitor.error
     if plan is None:
         raise EngineError(f"TensorRT cannot build {spec.name}; use --engine torch")
     if timings is not None and timing_cache is not None:
-        part = timing_cache.with_suffix(".part")
-        part.write_bytes(timings.serialize())
-        part.replace(timing_cache)
+        _keep(timing_cache, bytes(timings.serialize()))
     return bytes(plan)
 
 
@@ -121,8 +130,21 @@ def _check_half(trt: Any, network: Any, spec: NetworkSpec) -> None:
 def _timings(trt: Any, config: Any, path: Path | None) -> Any:
     if path is None or trt.__name__ != "tensorrt":
         return None
-    timings = config.create_timing_cache(path.read_bytes() if path.exists() else b"")
+    own = path.is_file() and path.lstat().st_uid == os.geteuid()
+    timings = config.create_timing_cache(path.read_bytes()) if own else None
+    if timings is None:  # none yet, somebody else's, or damaged
+        timings = config.create_timing_cache(b"")
     return timings if config.set_timing_cache(timings, ignore_mismatch=False) else None
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write the timings; a finished plan is not lost because they cannot be."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(content)
+        Path(file.name).replace(path)
+    except OSError as error:
+        _log.info("cannot keep TensorRT's timings in %s: %s", path, error.strerror)
 
 
 def _monitor(trt: Any, on_progress: Callable[[float], None]) -> Any:
@@ -133,6 +155,8 @@ def _monitor(trt: Any, on_progress: Callable[[float], None]) -> Any:
             super().__init__()
             self.steps: dict[str, int] = {}
             self.outermost: str | None = None
+            self.error: BaseException | None = None
+            """What `on_progress` raised, as Ctrl-C does: TensorRT would swallow it."""
 
         def phase_start(self, phase: str, _: str | None, steps: int) -> None:
             if self.outermost is None:
@@ -141,11 +165,17 @@ def _monitor(trt: Any, on_progress: Callable[[float], None]) -> Any:
 
         def step_complete(self, phase: str, step: int) -> bool:
             if phase == self.outermost:
-                on_progress(min(1.0, (step + 1) / max(1, self.steps[phase])))
-            return True  # False would cancel the build
+                self.tell((step + 1) / max(1, self.steps[phase]))
+            return self.error is None  # False cancels the build
 
         def phase_finish(self, phase: str) -> None:
             if phase == self.outermost:
-                on_progress(1.0)
+                self.tell(1.0)
+
+        def tell(self, share: float) -> None:
+            try:
+                on_progress(min(1.0, share))
+            except BaseException as error:  # noqa: BLE001 - raised again after the build
+                self.error = error
 
     return Monitor()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,14 @@ from vidfacedeblur.engines.batches import Batch, Outputs
 from vidfacedeblur.errors import EngineError
 
 _log = logging.getLogger(__name__)
+
+
+_MOST_SHAPES = 4
+"""Recorded shapes that a plan keeps, each with a context and its scratch memory."""
+
+
+class UnreadablePlanError(EngineError):
+    """A plan that was built under another driver or for another GPU."""
 
 
 class Runner:
@@ -34,18 +43,21 @@ class Runner:
             self._runtime = trt.Runtime(logger)
             engine = self._runtime.deserialize_cuda_engine(plan)
             if engine is None:
-                raise EngineError("TensorRT cannot load its plan on this GPU; use --engine torch")
+                raise UnreadablePlanError(
+                    "TensorRT cannot load its plan on this GPU; use --engine torch"
+                )
             self._engine = engine
+            self._any = None if graphs else self._context()
             self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         inputs = [n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
         self._input = inputs[0]
         self._outputs = [name for name in names if name not in inputs]
-        self._shapes: dict[tuple[int, ...], _Shape] = {}
-        self._any = None if graphs else engine.create_execution_context()
+        self._shapes: OrderedDict[tuple[int, ...], _Shape] = OrderedDict()
         self.milliseconds = 0.0
         """Time that the last batch took on the GPU, copies aside."""
 
+    @torch.inference_mode()
     def run(self, batch: Batch) -> Outputs:
         """Run one batch that is within the plan's profile.
 
@@ -69,14 +81,23 @@ class Runner:
     def _shape(self, wanted: tuple[int, ...]) -> _Shape:
         """Memory and context for a shape; kept where the plan has few."""
         if wanted in self._shapes:
+            self._shapes.move_to_end(wanted)
             return self._shapes[wanted]
+        if len(self._shapes) >= _MOST_SHAPES:
+            self._shapes.popitem(last=False)
         # A graph holds its context's state, so each has a context of its own.
-        context = self._any or self._engine.create_execution_context()
+        context = self._any or self._context()
         made = _Shape(context, self._input, self._outputs, wanted, self._device)
         if self._graphs:
             made.record(self._stream)
             self._shapes[wanted] = made
         return made
+
+    def _context(self) -> Any:
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise EngineError("the GPU has not enough memory for TensorRT; use --engine torch")
+        return context
 
 
 class _Shape:
@@ -119,7 +140,8 @@ class _Shape:
         stream.synchronize()
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, stream=stream):
+            # Other threads may allocate meanwhile: theirs is not recorded, and no error.
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 self.run(torch.cuda.current_stream())
         except (RuntimeError, EngineError) as error:
             _log.info("no CUDA graph: %s", error)

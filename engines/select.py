@@ -38,7 +38,7 @@ def choose(engine: str, device: str) -> Choice:
     no_gpu = None if device == "cpu" or engine == "openvino" else cuda_problem(gpu)
     if wants_gpu:
         if no_gpu:
-            help_with = "--engine auto" if engine == "tensorrt" else "--device cpu or auto"
+            help_with = "--engine auto" if device == "auto" else "--device cpu or auto"
             raise EngineUnavailableError(f"device {gpu} cannot be used: {no_gpu}; use {help_with}")
         return _on_gpu(engine, gpu)
     if device == "auto" and engine in ("auto", "torch") and no_gpu is None:

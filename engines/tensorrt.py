@@ -9,6 +9,7 @@ loaded.
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from vidfacedeblur.engines.batches import Batch, Outputs, filled_up, in_steps
 from vidfacedeblur.engines.cache import cache_folder, cached, forget
 from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx, for_gpu
-from vidfacedeblur.engines.parity import worst_psnr
+from vidfacedeblur.engines.parity import reference, worst_psnr
 from vidfacedeblur.engines.plans import (
     LEVEL,
     WORKSPACE_BYTES,
@@ -27,8 +28,9 @@ from vidfacedeblur.engines.plans import (
     profile_shapes,
     tensorrt_problem,
 )
-from vidfacedeblur.engines.runner import Runner
+from vidfacedeblur.engines.runner import Runner, UnreadablePlanError
 from vidfacedeblur.engines.spec import NetworkSpec
+from vidfacedeblur.engines.torch_ import numbered
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
 
 _log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ class TensorRTNetwork:
             self._trt = load_tensorrt()
         except ImportError as error:
             raise EngineUnavailableError(str(tensorrt_problem())) from error
-        self.device = device
+        self.device = numbered(device)
         self._spec = spec
         self._on_status = on_status
         self._graphs = graphs
@@ -74,6 +76,9 @@ class TensorRTNetwork:
     def __call__(self, batch: Batch) -> Outputs:
         if self._closed:
             raise EngineError("the network was closed")
+        if not self._within_profile(batch):
+            # A picture of tens of megapixels: rare, and no reason to hold memory for it.
+            return in_steps(lambda part: reference(self._spec, part), batch, self._spec.batch)
         runner = self.prepare(batch.shape[-1] if self._spec.plan_per_side else None)
         largest = self._spec.batch
 
@@ -86,6 +91,10 @@ class TensorRTNetwork:
 
         return in_steps(run, batch, largest)
 
+    def _within_profile(self, batch: Batch) -> bool:
+        tall, wide = self._spec.largest
+        return bool(batch.shape[2] <= tall and batch.shape[3] <= wide)
+
     def close(self) -> None:
         self._closed = True
         self._runners.clear()
@@ -96,13 +105,15 @@ class TensorRTNetwork:
             path = self._plan(side)
             try:
                 self._runners[side] = self._load(path.read_bytes(), side)
-            except EngineError:
+            except UnreadablePlanError:
                 forget(path)  # built under another driver: once more
                 self._runners[side] = self._load(self._plan(side).read_bytes(), side)
         return self._runners[side]
 
     def _load(self, plan: bytes, side: int | None) -> Runner:
-        graphs = self._graphs and (side or self._spec.side) is not None
+        # TensorRT-RTX compiles its kernels while it runs, and records graphs by itself.
+        graphs = self._graphs and self._trt.__name__ == "tensorrt"
+        graphs = graphs and (side or self._spec.side) is not None
         return Runner(self._trt, self._logger, plan, self.device, graphs=graphs)
 
     def _plan(self, side: int | None) -> Path:
@@ -152,7 +163,19 @@ class TensorRTNetwork:
                 side,
                 quality,
             )
-        return self._build_as(side, half=False)
+        plan = self._build_as(side, half=False)
+        quality = worst_psnr(self._spec, self._load(plan, side).run, side=side)
+        if quality < _LEAST_PSNR:
+            raise EngineError(
+                f"TensorRT computes {self._spec.name} wrongly ({quality:.1f} dB from torch); use"
+                " --engine torch"
+            )
+        return plan
+
+    def _timings(self) -> Path:
+        """Where TensorRT keeps what it measured on this GPU."""
+        gpu = re.sub(r"\W+", "-", torch.cuda.get_device_name(self.device))
+        return cache_folder() / f"timings-{gpu}-{self._trt.__version__}.bin"
 
     def _build_as(self, side: int | None, *, half: bool) -> bytes:
         with tempfile.TemporaryDirectory() as folder, torch.cuda.device(self.device):
@@ -166,7 +189,7 @@ class TensorRTNetwork:
                 side,
                 half=half,
                 logger=self._logger,
-                timing_cache=cache_folder() / f"timings-{self._trt.__version__}.bin",
+                timing_cache=self._timings(),
                 on_progress=_quarters(lambda text: self._say(side, text)),
             )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +15,7 @@ from vidfacedeblur.engines.batches import Batch, Outputs, filled_up, in_steps
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
 
+_log = logging.getLogger(__name__)
 _MOST_GRAPHS = 24
 """CUDA graphs that are kept, one for each batch bucket and crop size; each holds memory."""
 
@@ -25,6 +29,11 @@ def cuda_problem(device: str) -> str | None:
     if number >= torch.cuda.device_count():
         return f"there are {torch.cuda.device_count()} GPUs, numbered from 0"
     return None
+
+
+def numbered(device: str) -> str:
+    """The device with its number: which GPU ``cuda`` means may differ between threads."""
+    return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
 
 
 class TorchNetwork:
@@ -44,13 +53,15 @@ class TorchNetwork:
             raise EngineUnavailableError(f"device {device} cannot be used: {problem}")
         if threads:
             torch.set_num_threads(threads)
-        self.device = device
+        self.device = numbered(device)
         self._batch = spec.batch
-        self._module: nn.Module | None = spec.module.to(device)
+        self._module: nn.Module | None = spec.module.to(self.device)
         self._module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         few_shapes = spec.side is not None or spec.plan_per_side
         self._graphed = graphs and few_shapes and device != "cpu"
         self._graphs: OrderedDict[tuple[int, ...], _Graph] = OrderedDict()
+        # Graphs never run at once, so that one pool of memory serves all.
+        self._pool = torch.cuda.graph_pool_handle() if self._graphed else None
 
     def __call__(self, batch: Batch) -> Outputs:
         if self._module is None:
@@ -61,7 +72,8 @@ class TorchNetwork:
     def _run(self, batch: Batch) -> Outputs:
         assert self._module is not None
         images = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
-        outputs = as_tuple(self._module(images.to(memory_format=torch.channels_last)))
+        with _float32():
+            outputs = as_tuple(self._module(images.to(memory_format=torch.channels_last)))
         return tuple(output.float().contiguous().cpu().numpy() for output in outputs)
 
     @torch.inference_mode()
@@ -69,7 +81,12 @@ class TorchNetwork:
         full = filled_up(np.ascontiguousarray(batch), self._batch)
         if full.shape not in self._graphs:
             assert self._module is not None
-            self._graphs[full.shape] = _Graph(self._module, full.shape, self.device)
+            try:
+                self._graphs[full.shape] = _Graph(self._module, full.shape, self.device, self._pool)
+            except RuntimeError as error:
+                _log.info("no CUDA graph: %s", error)
+                self._graphed = False
+                return self._run(batch)
             if len(self._graphs) > _MOST_GRAPHS:
                 self._graphs.popitem(last=False)
         self._graphs.move_to_end(full.shape)
@@ -81,6 +98,11 @@ class TorchNetwork:
         self._graphs.clear()
 
 
+def _float32() -> contextlib.AbstractContextManager[None]:
+    """Keep convolutions on GPUs from rounding float32 to ten bits, as they do by default."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+
+
 def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """A module's outputs, one or more, as a tuple."""
     return outputs if isinstance(outputs, tuple) else (outputs,)
@@ -89,9 +111,9 @@ def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 class _Graph:
     """A network's kernels for one shape of input, recorded once and replayed."""
 
-    def __init__(self, module: nn.Module, shape: tuple[int, ...], device: str) -> None:
+    def __init__(self, module: nn.Module, shape: tuple[int, ...], device: str, pool: Any) -> None:
         self._device = torch.device(device)
-        with torch.cuda.device(self._device):
+        with torch.cuda.device(self._device), _float32():
             images = torch.zeros(shape, device=self._device)
             self._input = images.to(memory_format=torch.channels_last)
             aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -101,7 +123,8 @@ class _Graph:
                     module(self._input)
             torch.cuda.current_stream().wait_stream(aside)
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            # Other threads may allocate meanwhile: theirs is not recorded, and no error.
+            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
                 self._outputs = as_tuple(module(self._input))
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:

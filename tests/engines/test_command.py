@@ -106,6 +106,7 @@ def test_bench_refuses_a_wrong_engine(monkeypatch: pytest.MonkeyPatch, small_wei
         (["build", "deblurgan", "--device", "cpu", "--weights", "/no"], "cannot read the weights"),
         (["bench", "--seconds", "0"], "--seconds above 0"),
         (["bench", "--device", "gpu"], "--device must be"),
+        (["build", "--device", "cuda:77"], "device cuda:77 cannot be used"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

@@ -148,6 +148,19 @@ def test_a_cached_file_that_openvino_cannot_read_is_exported_anew(
     opened.close()
 
 
+def test_an_error_in_preparing_is_not_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+
+    def fail(*_: object) -> Path:
+        tried.append(1)
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(openvino, "prepared", fail)
+    with pytest.raises(RuntimeError, match="no"):
+        open_network(small_spec(), choose("openvino", "cpu"))
+    assert tried == [1]
+
+
 def test_a_wrong_export_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
     right = openvino.infer

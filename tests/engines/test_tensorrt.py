@@ -96,3 +96,11 @@ def test_profiles_cover_every_batch_and_size() -> None:
     smallest, common, largest = profile_shapes(mtcnn_specs()[0], None)
     assert smallest == (1, 3, 12, 12)
     assert all(a <= b <= c for a, b, c in zip(smallest, common, largest, strict=True))
+
+
+def test_ctrl_c_during_a_build_is_not_swallowed(trt: Any, small_onnx: dict[bool, bytes]) -> None:
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_plan(trt, small_onnx[False], small_spec(), 64, half=False, on_progress=stop)
