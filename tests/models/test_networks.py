@@ -101,6 +101,22 @@ def test_even_kernels_do_not_make_deepdeblur_drift() -> None:
         assert abs(centre - 64) < 0.25
 
 
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_deepdeblur_gives_the_size_it_is_given_at_every_scale(scale: int) -> None:
+    torch.manual_seed(0)
+    network = make_network("deepdeblur", make_config("deepdeblur", {"scale": scale})).eval()
+    images = torch.rand(1, 3, 32, 48) * 2 - 1
+    with torch.inference_mode():
+        output = network(images)
+    assert output.shape == images.shape
+    assert (output - images).abs().mean() < 0.05
+
+
+def test_deepdeblur_refuses_other_scales() -> None:
+    with pytest.raises(WeightsError, match="scale must be 1, 2 or 4, got 3"):
+        make_config("deepdeblur", {"scale": 3})
+
+
 def test_a_half_precision_copy_takes_and_gives_float32() -> None:
     network = make_network("deblurganv2", make_config("deblurganv2", {})).eval().half()
     with torch.inference_mode():
