@@ -27,6 +27,8 @@ EAGER = "eager PyTorch"
 """The line that the others are compared with: the module as it is, on the CPU."""
 _LEAST_PSNR = 50.0
 _LEAST_ROUNDS, _CALLS = 3, 3
+_SETTLE = 0.05
+"""Seconds that a network runs before its calls count."""
 
 
 @dataclass(frozen=True)
@@ -164,14 +166,17 @@ def _in_turns(
 ) -> dict[tuple[str, str], list[float]]:
     """Seconds that each call took, a few calls of each network at a time, round and round.
 
-    The first call of a turn does not count: the threads of the network before may still be spinning
-    on the cores, waiting for more work.
+    A turn's first calls do not count: the threads of the network before are still spinning on the
+    cores, waiting for more work. They do so for several milliseconds, more than one call of a small
+    network.
     """
     taken: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
     end, rounds = time.perf_counter() + seconds, 0
     while rounds < _LEAST_ROUNDS or time.perf_counter() < end:
         for key, run in runs.items():
-            run(batch)
+            settled = time.perf_counter() + _SETTLE
+            while time.perf_counter() < settled:
+                run(batch)
             for _ in range(_CALLS):
                 begin = time.perf_counter()
                 run(batch)
