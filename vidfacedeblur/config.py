@@ -6,10 +6,13 @@ means the same everywhere. A wrong value raises `OptionError` with the flag's na
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vidfacedeblur.errors import OptionError
 
@@ -93,13 +96,31 @@ class VideoOptions:
     """Constant rate factor, lower is better and larger; None: visually lossless (18 for x264)."""
     preset: str | None = None
     """The encoder's own speed preset; None: ``veryfast`` for x264 and x265."""
+    encoder_options: tuple[tuple[str, str], ...] = ()
+    """Further options of the encoder, as FFmpeg names them, with their values."""
+    pipe_format: Literal["matroska", "nut", "y4m"] | None = None
+    """What is written to standard output; None: what came from standard input, else Matroska."""
     overwrite: bool = False
+    copy_if_no_faces: bool = False
+    """Where no face was changed, copy the input byte by byte instead of encoding it anew."""
+    strip_metadata: bool = False
+    """Leave out what the input says of itself: tags, time code, GPS and other data streams."""
+    provenance: bool = True
+    """Write a tag into the output that says what was done to it."""
     keep_partial: bool = False
     """Write the readable part of an input that is cut short, instead of nothing."""
     strict: bool = False
     """Treat anything that the output cannot hold as an error."""
+    allow_decoders: tuple[str, ...] = ()
+    """Video codecs to accept beside the usual ones, as FFmpeg names them."""
     max_pixels: int = 134_217_728
     """Largest width x height accepted, against picture bombs; 8K is 33 million."""
+    isolate: bool = False
+    """Read and write in a child process, so that a crash in FFmpeg costs one file only."""
+    max_memory: int = 4096
+    """Address space of that child in MiB."""
+    timeout: float = 60.0
+    """Seconds without a frame after which that child is given up."""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.start) and self.start >= 0):
@@ -108,6 +129,38 @@ class VideoOptions:
             raise OptionError(f"--duration must be more than 0 seconds, got {self.duration:g}")
         if self.crf is not None:
             _within("--crf", self.crf, 0, 63)
+        if self.pipe_format is not None:
+            _one_of("--pipe-format", self.pipe_format, ("matroska", "nut", "y4m"))
+        _within("--max-pixels", self.max_pixels, 1, 2**31)
+        _within("--max-memory", self.max_memory, 512, 2**24)
+        _within("--timeout", self.timeout, 1, 86_400)
+        self._check_copy()
+
+    def _check_copy(self) -> None:
+        asked = {
+            "--start": self.start > 0,
+            "--duration": self.duration is not None,
+            "--strip-metadata": self.strip_metadata,
+        }
+        for flag, given in asked.items():
+            if self.copy_if_no_faces and given:
+                raise OptionError(
+                    f"--copy-if-no-faces and {flag} contradict each other; give one of them"
+                )
+
+
+_NOT_SEEN = frozenset(
+    {"weights", "threads", "overwrite", "strict", "max_pixels", "isolate", "max_memory", "timeout"}
+)
+"""Options that say how to work, not what comes out; weights have a hash of their own."""
+
+
+def options_sha256(options: Iterable[ModelOptions | FaceOptions | VideoOptions]) -> str:
+    """A hash of everything asked for that shows in the output, to tell two runs apart."""
+    values: dict[str, Any] = {}
+    for group in options:
+        values |= {key: value for key, value in asdict(group).items() if key not in _NOT_SEEN}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _within(flag: str, value: float, low: float, high: float) -> None:

@@ -175,8 +175,12 @@ def _options(values: dict[str, Any]) -> tuple[ModelOptions, FaceOptions, VideoOp
         ModelOptions(**pick("model", "weights", "engine", "device", "threads")),
         FaceOptions(**pick("faces", "strength", "min_face", "min_score", "crop_size")),
         VideoOptions(
-            **pick("start", "duration", "encoder", "crf", "preset"),
-            **pick("overwrite", "keep_partial", "strict"),
+            **pick("start", "duration", "encoder", "crf", "preset", "pipe_format"),
+            **pick("overwrite", "copy_if_no_faces", "strip_metadata", "keep_partial", "strict"),
+            **pick("max_pixels", "isolate", "max_memory", "timeout"),
+            encoder_options=values["encoder_option"],
+            provenance=not values["no_provenance"],
+            allow_decoders=values["allow_decoder"],
         ),
     )
 

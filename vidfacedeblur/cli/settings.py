@@ -38,6 +38,8 @@ class Setting:
     choices: Sequence[str] | None = None
     short: str | None = None
     group: str = "options"
+    many: bool = False
+    """May be given more than once; in a variable, values are apart by spaces."""
 
     @property
     def key(self) -> str:
@@ -52,6 +54,13 @@ def _switch(text: str) -> bool:
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
     raise ValueError("must be true or false")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise ValueError("must be NAME=VALUE")
+    return key, value
 
 
 def _crop_size(text: str) -> int | None:
@@ -107,9 +116,77 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("crf", float, None, "quality, lower is better (18 for x264)", "N", group="video"),
     Setting("preset", str, None, "the encoder's speed preset (veryfast)", "NAME", group="video"),
     Setting(
-        "keep-partial", _switch, False, "keep what can be read of a cut short input", group="video"
+        "encoder-option",
+        _pair,
+        (),
+        "any option of the encoder; may be repeated",
+        "NAME=VALUE",
+        group="video",
+        many=True,
+    ),
+    Setting(
+        "pipe-format",
+        str,
+        None,
+        "format of standard output (that of standard input, else matroska)",
+        choices=("matroska", "nut", "y4m"),
+        group="video",
+    ),
+    Setting(
+        "copy-if-no-faces",
+        _switch,
+        False,
+        "copy the input as it is where no face was changed",
+        group="video",
+    ),
+    Setting(
+        "strip-metadata",
+        _switch,
+        False,
+        "leave out tags, time code, GPS and other data streams",
+        group="video",
+    ),
+    Setting(
+        "no-provenance", _switch, False, "do not write what was done into the output", group="video"
     ),
     Setting("strict", _switch, False, "fail rather than lose anything", group="video"),
+    Setting(
+        "keep-partial",
+        _switch,
+        False,
+        "keep what can be read of a cut short input",
+        group="safety",
+    ),
+    Setting(
+        "allow-decoder",
+        str,
+        (),
+        "accept a further video codec, by FFmpeg's name; may be repeated",
+        "NAME",
+        group="safety",
+        many=True,
+    ),
+    Setting(
+        "max-pixels", int, _VIDEO.max_pixels, "largest picture accepted", "N", group="safety"
+    ),
+    Setting(
+        "isolate",
+        _switch,
+        False,
+        "read and write in a child process: a crash in FFmpeg costs one file only",
+        group="safety",
+    ),
+    Setting(
+        "max-memory", int, _VIDEO.max_memory, "address space of that child", "MIB", group="safety"
+    ),
+    Setting(
+        "timeout",
+        float,
+        _VIDEO.timeout,
+        "seconds without a frame after which that child is given up",
+        "S",
+        group="safety",
+    ),
     Setting("overwrite", _switch, False, "replace existing outputs", short="y", group="output"),
     Setting("skip-existing", _switch, False, "leave out existing outputs", group="output"),
     Setting("timings", Path, None, "a row a frame; .csv or .jsonl", "FILE", group="output"),
@@ -140,19 +217,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list-models", action="store_true", help="show the models and exit")
     parser.add_argument("-V", "--version", action="version", version=f"vidfacedeblur {__version__}")
     groups = {
-        name: parser.add_argument_group(name) for name in ("model", "faces", "video", "output")
+        name: parser.add_argument_group(name)
+        for name in ("model", "faces", "video", "safety", "output")
     }
     for setting in SETTINGS:
         flags = [f"-{setting.short}"] if setting.short else []
         group = groups[setting.group]
         text = setting.help
-        if setting.default not in (None, False):
+        if setting.default not in (None, False, ()):
             text += f" (default: {setting.default})"
         if setting.is_switch:
             group.add_argument(*flags, f"--{setting.name}", action="store_true", help=text)
         else:
             metavar = setting.metavar or "{" + ",".join(setting.choices or ()) + "}"
-            group.add_argument(*flags, f"--{setting.name}", metavar=metavar, help=text)
+            action = "append" if setting.many else "store"
+            group.add_argument(
+                *flags, f"--{setting.name}", metavar=metavar, help=text, action=action
+            )
     return parser
 
 
@@ -216,13 +297,21 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _value(setting: Setting, given: Any, origin: str) -> Any:
-    """Check and convert one value, whatever it came from."""
+    """Check and convert what was given, whatever it came from."""
+    if not setting.many:
+        return _single(setting, given, origin)
+    each = given if isinstance(given, list) else str(given).split()
+    return tuple(_single(setting, one, origin) for one in each)
+
+
+def _single(setting: Setting, given: Any, origin: str) -> Any:
     text = str(given).lower() if isinstance(given, bool) else str(given)
     try:
         value = setting.parse(text)
     except ValueError as error:
         kind = {int: "a whole number", float: "a number"}.get(setting.parse, "a valid value")  # type: ignore[call-overload]
-        reason = str(error) if setting.is_switch else f"must be {kind}"
+        own = setting.parse in (_switch, _pair)
+        reason = str(error) if own else f"must be {kind}"
         raise OptionError(f"{origin} {reason}, got {text!r}") from error
     if setting.name == "model":
         return value  # an unknown model has its own error

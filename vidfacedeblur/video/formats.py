@@ -15,6 +15,9 @@ READABLE_FORMATS = (
 )
 """FFmpeg's names of the demuxers that may open an input."""
 
+PIPED_FORMATS = "yuv4mpegpipe,nut,matroska,webm"
+"""FFmpeg's names of the demuxers that may open standard input."""
+
 READABLE_CODECS = frozenset(
     {
         "h264",

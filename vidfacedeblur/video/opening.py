@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Set
 from pathlib import Path
 from typing import cast
 
@@ -11,10 +13,15 @@ from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import InputError, NoVideoError
-from vidfacedeblur.video.formats import READABLE_CODECS, READABLE_FORMATS
+from vidfacedeblur.video.formats import PIPED_FORMATS, READABLE_CODECS, READABLE_FORMATS
+
+STANDARD = Path("-")
+"""Standard input where something is read, standard output where something is written."""
 
 _FENCE = {"protocol_whitelist": "file", "format_whitelist": READABLE_FORMATS}
+_PIPE_FENCE = {"protocol_whitelist": "pipe", "format_whitelist": PIPED_FORMATS}
 # The built-in decoders of VP8 and VP9 do not know their alpha channel; libvpx does.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -35,11 +42,13 @@ def readable_file(path: Path) -> Path:
 
 
 def open_container(path: Path) -> InputContainer:
-    """Open a video file for reading.
+    """Open a video file, or standard input, for reading.
 
     Raises:
         InputError: It is missing, unreadable, not a video, or a playlist that names other files.
     """
+    if path == STANDARD:
+        return _open_standard_input()
     whole = readable_file(path)
     try:
         return av.open(str(whole), "r", options=_FENCE, metadata_errors="replace")
@@ -51,8 +60,29 @@ def open_container(path: Path) -> InputContainer:
         ) from error
 
 
-def main_video(container: InputContainer, path: Path) -> VideoStream:
+def _open_standard_input() -> InputContainer:
+    if sys.stdin is not None and sys.stdin.isatty():
+        raise InputError("standard input is a terminal; pipe a video into it")
+    try:
+        return av.open("pipe:0", "r", options=_PIPE_FENCE, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise InputError("standard input is not a video in Matroska, NUT or y4m") from error
+
+
+def accepted_codecs(options: VideoOptions) -> Set[str]:
+    """The video codecs that may be decoded, as FFmpeg names them."""
+    return READABLE_CODECS | set(options.allow_decoders)
+
+
+def main_video(
+    container: InputContainer, path: Path, *, accepted: Set[str] | None = None
+) -> VideoStream:
     """The first video stream that is not a cover picture.
+
+    Args:
+        container: Open for reading.
+        path: What to call it in a message.
+        accepted: Codecs that may be decoded; None where the file is our own.
 
     Raises:
         NoVideoError: There is none.
@@ -63,10 +93,12 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     if stream is None:
         raise NoVideoError(f"{path} has no video in it")
     context = cast("VideoCodecContext | None", stream.codec_context)
-    codec = "unknown" if context is None else context.codec.canonical_name
-    if codec not in READABLE_CODECS:
+    if context is None:
+        raise InputError(f"{path}: the codec of its video is not known")
+    codec = context.codec.canonical_name
+    if accepted is not None and codec not in accepted:
         raise InputError(
-            f"{path}: video codec {codec} is not accepted; accepted: {' '.join(READABLE_CODECS)}"
+            f"{path}: video codec {codec} is not accepted; --allow-decoder {codec} accepts it"
         )
     return stream
 
@@ -84,8 +116,19 @@ def open_decoder(stream: VideoStream, path: Path, *, max_pixels: int) -> VideoCo
         decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
     # As an option of the container it would be ignored; and only before the decoder is opened.
     decoder.options = {"max_pixels": str(max_pixels)}
-    decoder.thread_type = "AUTO"
+    _use_threads(decoder)
     return decoder
+
+
+def _use_threads(decoder: VideoCodecContext) -> None:
+    # FFmpeg's own decoders forget to mark a damaged picture now and then when several threads work
+    # on one stream, and conceal the damage differently each time. The same input must give the
+    # same output; and decoding is not what a run waits for.
+    if decoder.codec.name == "libdav1d":
+        decoder.thread_type = "AUTO"
+    else:
+        decoder.thread_type = "NONE"
+        decoder.thread_count = 1
 
 
 def has_alpha_tag(stream: VideoStream) -> bool:

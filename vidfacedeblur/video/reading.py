@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,11 +12,22 @@ from av.container import InputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.video.ending import packet_end
-from vidfacedeblur.video.opening import check_size, main_video, open_container, open_decoder
+from vidfacedeblur.video.opening import (
+    STANDARD,
+    accepted_codecs,
+    check_size,
+    main_video,
+    open_container,
+    open_decoder,
+)
 
 _SEEK_MARGINS = (0, 10, 60)
 """Seconds to go back further, where a seek did not land on a frame before the wanted one."""
+
+_KEY_WITHIN = 2
+"""Packets after a gap; the second, if it is a key frame, may begin a new recording."""
 
 
 class Decoded(NamedTuple):
@@ -40,15 +50,14 @@ class Reader:
     head: Decoded | None
     """The next picture, decoded ahead."""
 
-    def __init__(self, path: Path, *, max_pixels: int) -> None:
+    def __init__(self, path: Path, options: VideoOptions) -> None:
         self.path = path
         self.bad_packets = 0
         self.packets_end = Fraction(0)
         """End of the last packet of any stream so far, in seconds."""
-        self._max_pixels = max_pixels
+        self._options = options
         self._passengers: list[av.Packet[Any]] = []
-        self._sent: deque[int] = deque(maxlen=64)  # times of packets whose pictures are to come
-        self._last = 0  # time of a picture
+        self._gap = 0  # packets within which a key frame must follow a gap
         self._open()
 
     def __iter__(self) -> Iterator[Decoded]:
@@ -78,6 +87,8 @@ class Reader:
 
     def seek(self, target: int, first: int) -> None:
         """Go on from a picture at or before `target`; `first` is the time of the first picture."""
+        if self.path == STANDARD:
+            return  # everything comes by once
         depth = self.decoder.reorder_depth
         for margin in _SEEK_MARGINS:
             offset = target - round(margin / self.time_base)
@@ -98,8 +109,11 @@ class Reader:
     def _open(self) -> None:
         self.container = open_container(self.path)
         try:
-            self.stream = main_video(self.container, self.path)
-            self.decoder = open_decoder(self.stream, self.path, max_pixels=self._max_pixels)
+            accepted = accepted_codecs(self._options)
+            self.stream = main_video(self.container, self.path, accepted=accepted)
+            self.decoder = open_decoder(
+                self.stream, self.path, max_pixels=self._options.max_pixels
+            )
             self._restart()
         except BaseException:
             self.close()
@@ -108,7 +122,7 @@ class Reader:
     def _restart(self) -> None:
         """Decode one picture, from where the container stands."""
         self._passengers = []
-        self._sent.clear()
+        self._gap = 0
         self._pictures = self._decode()
         self.head = next(self._pictures, None)
 
@@ -119,12 +133,25 @@ class Reader:
     def _decode(self) -> Iterator[Decoded]:
         for packet in self._packets():
             if packet.stream_index == self.stream.index:
+                self._notice_gap(packet)
                 yield from self._decode_packet(packet)
             else:
                 self._passengers.append(packet)
-        before = self.bad_packets
+        self.bad_packets += self._gap > 0
         yield from self._decode_packet(None)
-        self.bad_packets = max(self.bad_packets, before + self._lost_at_the_end())
+
+    def _notice_gap(self, packet: av.Packet[Any]) -> None:
+        """Count what the demuxer missed, unless two recordings were merely joined there.
+
+        A transport stream numbers its parts, so that a missing one is noticed, and the packet
+        before it is marked, or the one before that. Where a key frame follows, nothing that is
+        needed was missing.
+        """
+        if self._gap:
+            self._gap = 0 if packet.is_keyframe else self._gap - 1
+            self.bad_packets += not (packet.is_keyframe or self._gap)
+        if packet.is_corrupt:
+            self._gap = _KEY_WITHIN
 
     def _packets(self) -> Iterator[av.Packet[Any]]:
         demuxer = self.container.demux()
@@ -141,31 +168,13 @@ class Reader:
                 yield packet
 
     def _decode_packet(self, packet: av.Packet[Any] | None) -> Iterator[Decoded]:
-        bad = packet is not None and packet.is_corrupt
         try:
             pictures = self.decoder.decode(packet)
         except av.error.FFmpegError:
-            pictures, bad = [], True
-        # What the demuxer says of a packet has to be counted too: with several threads, decoders
-        # sometimes forget to mark the picture.
-        self.bad_packets += bad
-        if packet is not None and packet.pts is not None and not (bad or packet.is_discard):
-            self._sent.append(packet.pts)
+            self.bad_packets += 1
+            return
         for picture in pictures:
-            check_size(picture.width, picture.height, self.path, max_pixels=self._max_pixels)
-            if picture.pts is not None:
-                self._last = picture.pts
-                if picture.pts in self._sent:
-                    self._sent.remove(picture.pts)
+            check_size(
+                picture.width, picture.height, self.path, max_pixels=self._options.max_pixels
+            )
             yield Decoded(picture, self.take_passengers())
-
-    def _lost_at_the_end(self) -> int:
-        """Packets whose pictures did not come.
-
-        A decoder of several threads gives up at damage among the last packets that are in its
-        hands, and PyAV keeps quiet about it.
-        """
-        rate = self.stream.average_rate or 25
-        # The second field of a picture may come as a packet of its own, half a picture later.
-        end = self._last + round(3 / (4 * rate * self.time_base))
-        return sum(pts > end for pts in self._sent)

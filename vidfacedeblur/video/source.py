@@ -49,7 +49,7 @@ class VideoSource:
         self._frames = 0
         self._ended = False
         self._last_end = Fraction(0)  # of the last frame, in seconds of the input's clock
-        self.reader = Reader(path, max_pixels=options.max_pixels)
+        self.reader = Reader(path, options)
         try:
             self._start()
         except BaseException:
