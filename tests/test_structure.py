@@ -16,6 +16,7 @@ FLOORS = {
     "types": 1,
     "config": 2,
     "timing": 2,
+    "provenance": 2,
     "stages": 2,
     "models": 3,
     "video": 3,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -21,13 +21,19 @@ from typing import Literal, Self
 import av
 import numpy as np
 
-from vidfacedeblur import __version__
-from vidfacedeblur.config import DEFAULT_MODEL, FaceOptions, ModelOptions, VideoOptions
+from vidfacedeblur.config import (
+    DEFAULT_MODEL,
+    FaceOptions,
+    ModelOptions,
+    VideoOptions,
+    options_sha256,
+)
 from vidfacedeblur.deblur import open_deblurrer
 from vidfacedeblur.engines import choose, mtcnn_specs, open_network
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.faces import MtcnnDetector, Tracker, cut, paste_all, sharpness
 from vidfacedeblur.models.weights import load_model
+from vidfacedeblur.provenance import file_sha256, provenance_line
 from vidfacedeblur.stages import grouped, prefetch
 from vidfacedeblur.timing import Tally, share
 from vidfacedeblur.types import (
@@ -39,12 +45,16 @@ from vidfacedeblur.types import (
     FrameResult,
     RunSummary,
 )
-from vidfacedeblur.video import SourceInfo, open_sink, open_source
+from vidfacedeblur.video import Source, SourceInfo, is_own_suffix, open_job
 from vidfacedeblur.work import Colour, Work, as_face, decoded, given_back, work_on
 
 _log = logging.getLogger(__name__)
 _AHEAD = 4
 """Frames that one stage may be ahead of the next."""
+_BYTES_AHEAD = 256 << 20
+"""Memory that these frames may take, about; one is always allowed."""
+_LONG_HASH = 2 << 30
+"""Bytes whose hash takes longer than a user waits for without a word."""
 _GPU_GROUP = 8
 """Frames whose faces go to a GPU together; a CPU gains nothing from it."""
 
@@ -90,7 +100,7 @@ class FaceDeblurPipeline:
         self.video = video or VideoOptions()
         if not isinstance(self.faces, FaceOptions) or not isinstance(self.video, VideoOptions):
             raise OptionError("faces and video must be FaceOptions and VideoOptions")
-        say = on_status or _log.info
+        self._say = say = on_status or _log.info
         choice = choose(engine, device)
         self.notes = tuple(
             f"using {choice.engine} on {choice.device} ({reason})" for reason in choice.passed_over
@@ -124,16 +134,14 @@ class FaceDeblurPipeline:
         self._resources.close()
 
     @property
-    def provenance(self) -> str:
-        """What does the work, in one line; written into every output file."""
-        if self.faces.faces == "none" or self.faces.strength == 0:
-            return f"vidfacedeblur {__version__}; encoded anew, no face changed"
-        network = self.deblurrer.network
-        return (
-            f"vidfacedeblur {__version__}; faces found by MTCNN, deblurred with"
-            f" {self.options.model} (weights sha256 {self.deblurrer.sha256[:16]},"
-            f" {network.engine} on {network.device}, strength {self.faces.strength:g})"
-        )
+    def changes_faces(self) -> bool:
+        """Whether the options let any face change."""
+        return self.faces.faces != "none" and self.faces.strength > 0
+
+    @property
+    def options_sha256(self) -> str:
+        """A hash of the options that show in the output."""
+        return options_sha256((self.options, self.faces, self.video))
 
     def run(
         self,
@@ -148,8 +156,9 @@ class FaceDeblurPipeline:
         The target appears only when it is complete and verified.
 
         Args:
-            source: The input file.
-            target: The output file; its suffix names the container.
+            source: The input file; ``-`` is standard input (Matroska, NUT or y4m).
+            target: The output file; its suffix names the container. ``-`` is standard output,
+                where nothing can be verified or taken back.
             on_frame: Called in this thread with each frame's result, after it was encoded.
             on_start: Called once with what is known of the input before it is decoded.
 
@@ -162,24 +171,31 @@ class FaceDeblurPipeline:
         """
         begin = time.perf_counter()
         tally = Tally()
-        with ExitStack() as stack:
-            opened = stack.enter_context(open_source(Path(source), self.video))
+        came_from = self._hashed(Path(source))
+        said = provenance_line(
+            model=self.options.model if self.changes_faces else None,
+            weights=self.deblurrer.sha256 if self.changes_faces else None,
+            options=self.options_sha256,
+            source=came_from,
+        )
+        job = open_job(Path(source), Path(target), self.video, provenance=said)
+        with job as (opened, sink), ExitStack() as stack:
             on_start(opened.info)
-            sink = stack.enter_context(
-                open_sink(Path(target), opened, self.video, comment=self.provenance)
-            )
+            ahead = _frames_ahead(opened.info)
             # Closed in reverse: each thread has ended before what it uses is closed.
-            frames = prefetch(decoded(opened), ahead=_AHEAD, name="decode")
+            frames = prefetch(decoded(opened), ahead=ahead, name="decode")
             stack.enter_context(closing(frames))
-            edited = prefetch(self._edited(frames), ahead=_AHEAD, name="faces")
+            edited = prefetch(self._edited(frames), ahead=ahead, name="faces")
             stack.enter_context(closing(edited))
+            stack.callback(opened.interrupt)
             for work in edited:
                 with work.clock.measure("encode"):
                     sink.write(work.frame)
                 result = work.result()
                 tally.add(result.timing, faces=len(result.faces))
                 on_frame(result)
-            written = sink.finish()
+            copied = not (tally.faces and self.changes_faces) and self._may_copy(opened, target)
+            written = sink.leave_as_is() if copied else sink.finish()
         network = self.deblurrer.network
         return RunSummary(
             input=str(source),
@@ -194,8 +210,34 @@ class FaceDeblurPipeline:
             corrupt_frames=opened.corrupt_frames,
             bad_packets=opened.bad_packets,
             truncated=opened.truncated,
-            warnings=(*opened.warnings, *sink.warnings),
+            copied=copied,
+            repairs=tuple(opened.warnings),
+            losses=tuple(sink.warnings),
+            left_out=tuple(sink.left_out),
+            tag=sink.tag,
+            input_sha256=came_from,
+            output_sha256=self._hashed(written),
+            weights_sha256=self.deblurrer.sha256,
+            options_sha256=self.options_sha256,
         )
+
+    def _may_copy(self, source: Source, target: str | Path) -> bool:
+        """Whether a copy of the input may take the output's place, where no face was changed."""
+        if not self.video.copy_if_no_faces:
+            return False
+        info, suffix = source.info, Path(target).suffix
+        if is_own_suffix(info.format_name, suffix):
+            return True
+        source.warnings.append(f"encoded anew: a copy of {info.path} cannot be called {suffix}")
+        return False
+
+    def _hashed(self, path: Path) -> str | None:
+        """The file's hash; None of a pipe, and of what cannot be read, which others complain of."""
+        with suppress(OSError):
+            if path.is_file() and path.stat().st_size > _LONG_HASH:
+                self._say(f"hashing {path.name} ...")
+            return file_sha256(path)
+        return None
 
     def process(
         self, frames: Iterable[ByteImage | av.VideoFrame], *, colour: Colour = "rgb"
@@ -315,3 +357,8 @@ class FaceDeblurPipeline:
         if strength > 0:
             after = sharpness(crop.image + np.float32(strength) * (restored - crop.image))
         return replace(crop.face, sharpness=sharpness(crop.image), sharpness_after=after)
+
+
+def _frames_ahead(info: SourceInfo) -> int:
+    bits = av.VideoFormat(info.pix_fmt).bits_per_pixel
+    return max(1, min(_AHEAD, _BYTES_AHEAD // max(1, info.width * info.height * bits // 8)))

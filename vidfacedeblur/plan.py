@@ -5,12 +5,12 @@ Everything that can be refused before the first frame is refused here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidfacedeblur.errors import InputError, OptionError, OutputExistsError
-from vidfacedeblur.video import PICTURE_SUFFIXES, VIDEO_SUFFIXES, output_suffix
+from vidfacedeblur.errors import DamagedInputError, InputError, OptionError, OutputExistsError
+from vidfacedeblur.video import PICTURE_SUFFIXES, STANDARD, VIDEO_SUFFIXES, output_suffix
 
 _MARK = "_deblurred"
 """Added to an input's name for its output."""
@@ -39,6 +39,7 @@ def make_plan(
     inputs: Sequence[Path],
     output: Path,
     *,
+    suffix_of: Callable[[Path], str] = output_suffix,
     to_folder: bool = False,
     overwrite: bool = False,
     skip_existing: bool = False,
@@ -48,6 +49,7 @@ def make_plan(
     Args:
         inputs: Files, and folders that are searched for videos and pictures at every depth.
         output: A file for one input file; otherwise a folder, which may not exist yet.
+        suffix_of: The suffix to write an input with; opens it, and raises `InputError`.
         to_folder: Take `output` for a folder even for one input.
         overwrite: Existing outputs are replaced.
         skip_existing: Inputs whose outputs exist are left out.
@@ -59,6 +61,8 @@ def make_plan(
     """
     if overwrite and skip_existing:
         raise OptionError("--overwrite and --skip-existing contradict each other; give one")
+    if STANDARD in (*inputs, output):
+        return _piped(inputs, output, overwrite=overwrite, skip_existing=skip_existing)
     many = len(inputs) > 1 or any(path.is_dir() for path in inputs)
     if many and output.exists() and not output.is_dir():
         raise OptionError(f"several inputs need a folder as --output, but {output} is a file")
@@ -66,7 +70,27 @@ def make_plan(
     if not many and not inputs[0].exists():
         raise InputError(f"no such file: {inputs[0]}")
     # An input named twice is run once.
-    jobs = list(dict.fromkeys(_jobs(inputs, output))) if to_folder else [Job(inputs[0], output)]
+    jobs = (
+        list(dict.fromkeys(_jobs(inputs, output, suffix_of)))
+        if to_folder
+        else [Job(inputs[0], output)]
+    )
+    return _against_existing(jobs, many=many, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def _piped(inputs: Sequence[Path], output: Path, *, overwrite: bool, skip_existing: bool) -> Plan:
+    if len(inputs) > 1 or inputs[0].is_dir():
+        raise OptionError("standard input or output takes one input and one output")
+    job = Job(inputs[0], output)
+    if output == STANDARD:
+        return Plan((job,))
+    if output.is_dir():
+        raise OptionError(f"what comes from standard input needs a file as --output, not {output}")
+    return _against_existing([job], many=False, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def _against_existing(jobs: list[Job], *, many: bool, overwrite: bool, skip_existing: bool) -> Plan:
+    """Refuse, or leave out, the jobs whose outputs are there."""
     _refuse_collisions(jobs)
     there = {job: job.target.exists() for job in jobs}
     existing = [job for job in jobs if there[job]]
@@ -83,17 +107,19 @@ def make_plan(
     return Plan(tuple(jobs), (), many)
 
 
-def _jobs(inputs: Iterable[Path], folder: Path) -> Iterable[Job]:
+def _jobs(inputs: Iterable[Path], folder: Path, suffix_of: Callable[[Path], str]) -> Iterable[Job]:
     for path in inputs:
         if not path.is_dir():
             # A missing one fails as its own job, and does not stop the others.
-            yield Job(path, folder / _result_name(path))
+            yield Job(path, folder / _result_name(path, suffix_of))
             continue
         found = _media_below(path, without=folder)
         if not found:
             raise InputError(f"no video or picture in the folder {path}")
         for source in found:
-            yield Job(source, folder / source.relative_to(path).parent / _result_name(source))
+            yield Job(
+                source, folder / source.relative_to(path).parent / _result_name(source, suffix_of)
+            )
 
 
 def _media_below(folder: Path, *, without: Path) -> list[Path]:
@@ -119,10 +145,10 @@ def _is_result(path: Path, stems: set[Path]) -> bool:
     return stem != path.stem and path.with_name(stem) in stems
 
 
-def _result_name(source: Path) -> str:
+def _result_name(source: Path, suffix_of: Callable[[Path], str]) -> str:
     try:
-        suffix = output_suffix(source)
-    except InputError:
+        suffix = suffix_of(source)
+    except (InputError, DamagedInputError):
         suffix = source.suffix  # its own job will say what is wrong with it
     return f"{source.stem}{_MARK}{suffix}"
 

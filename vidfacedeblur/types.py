@@ -171,8 +171,28 @@ class RunSummary:
     bad_packets: int = 0
     truncated: str | None = None
     """How far an input that is cut short could be read; only with ``keep_partial``."""
-    warnings: tuple[str, ...] = ()
-    """Each thing that was repaired, or could not be kept, in one line."""
+    copied: bool = False
+    """No face was changed, and the output is the input, byte by byte."""
+    repairs: tuple[str, ...] = ()
+    """What was mended or converted on reading, a line each."""
+    losses: tuple[str, ...] = ()
+    """What the output cannot hold, and which of its options did not apply, a line each."""
+    left_out: tuple[str, ...] = ()
+    """Streams of the input that the output does not have."""
+    tag: str | None = None
+    """The output's tag that says what was done; None if there is none."""
+    input_sha256: str | None = None
+    """None if it came through a pipe."""
+    output_sha256: str | None = None
+    """None if it went into a pipe."""
+    weights_sha256: str = ""
+    options_sha256: str = ""
+    """Of the options that show in the output."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Each thing that was repaired, or could not be kept."""
+        return (*self.repairs, *self.losses)
 
     @property
     def fps(self) -> float:

@@ -113,7 +113,7 @@ class Run:
         self.sink: Sink
         with (
             open_source(path, options) as self.source,
-            open_sink(target, self.source, options, comment=comment) as self.sink,
+            open_sink(target, self.source, options, provenance=comment) as self.sink,
         ):
             for frame in self.source:
                 if edit is not None:

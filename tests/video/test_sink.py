@@ -19,7 +19,7 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import LossError, OptionError, OutputError, OutputExistsError
 from vidfacedeblur.types import Frame, Region
 from vidfacedeblur.video import VIDEO_SUFFIXES, open_canvas, open_sink, open_source
-from vidfacedeblur.video.draft import Draft
+from vidfacedeblur.video import draft
 from vidfacedeblur.video.formats import CONTAINERS
 from vidfacedeblur.video.verify import Expected, verify
 
@@ -231,7 +231,7 @@ def test_depth_that_cannot_be_kept_is_named(make_clip: Make, run: Go, tmp_path: 
     [
         (".mkv", {"encoder": "nosuch"}, "no encoder is called 'nosuch'; there are .*libx264"),
         (".mkv", {"encoder": "aac"}, "aac does not encode video"),
-        (".webm", {"encoder": "libx264"}, "libx264 does not fit into .webm"),
+        (".webm", {"encoder": "libx264"}, "libx264 does not fit into webm"),
         (".mkv", {"preset": "nosuch"}, "libx264 cannot be used here .*preset=nosuch"),
         (".png", {}, "cannot be written as a picture"),
     ],
@@ -344,15 +344,15 @@ def test_a_full_disk(
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full on this system")
     path = make_clip(tmp_path / "a.mp4", frames=5)
-    made = Draft._create
+    made = draft._create
 
-    def on_a_full_disk(self: Draft) -> Path:
-        draft = made(self)
-        draft.unlink()
-        draft.symlink_to("/dev/full")
-        return draft
+    def on_a_full_disk(target: Path) -> tuple[Path, int]:
+        file, handle = made(target)
+        file.unlink()
+        file.symlink_to("/dev/full")
+        return file, handle
 
-    monkeypatch.setattr(Draft, "_create", on_a_full_disk)
+    monkeypatch.setattr(draft, "_create", on_a_full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
         run(path, tmp_path / "b.mkv")
     assert names(tmp_path) == ["a.mp4"]
@@ -369,19 +369,20 @@ def test_what_was_written_is_checked(make_clip: Make, tmp_path: Path) -> None:
         "kinds": {},
         "sample_aspect_ratio": None,
         "tags": {},
-        "comment": None,
+        "provenance": None,
     }
-    assert verify(path, Expected(**right)) == ([], [])
+    assert verify(path, Expected(**right)) == ([], None)
     wrong = {"frames": 11, "span": Fraction(1, 2), "width": 66, "kinds": {"audio": 1}}
     for key, value in wrong.items():
         with pytest.raises(OutputError, match="failed its check"):
             verify(path, Expected(**{**right, key: value}))
-    losses, notes = verify(
+    losses, tag = verify(
         path,
-        Expected(**{**right, "tags": {"artist": "me", "x": "done"}, "comment": "done"}),
+        Expected(**{**right, "tags": {"artist": "me", "x": "done"}, "provenance": "done"}),
     )
     assert "artist" in losses[0]
-    assert len(losses) == len(notes) == 1
+    assert len(losses) == 1
+    assert tag is None
 
 
 def test_long_names(make_clip: Make, run: Go, tmp_path: Path) -> None:

@@ -107,10 +107,13 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
     report = Report(values["report"], values)
 
     from vidfacedeblur.plan import make_plan
+    from vidfacedeblur.video import find_suffix
 
+    video = options[2]
     plan = make_plan(
         inputs,
         Path(flags["output"]),
+        suffix_of=lambda path: find_suffix(path, video),
         to_folder=flags["output"].endswith("/"),
         overwrite=values["overwrite"],
         skip_existing=values["skip_existing"],
@@ -151,7 +154,6 @@ def _work_off(
     ) as pipeline:
         for line in pipeline.notes:
             display.note(line)
-        report.provenance = pipeline.provenance
         return [
             _one(pipeline, plan, number, display, timings, report)
             for number in range(len(plan.jobs))
@@ -210,7 +212,7 @@ def _one(
                 on_frame=count,
             )
     except Exception as error:
-        report.add_failure(job.source, error)
+        report.add_failure(job.source, error, exit_code(error))
         if not plan.many:
             raise
         if isinstance(error, VidFaceDeblurError):

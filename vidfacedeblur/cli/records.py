@@ -15,6 +15,9 @@ from vidfacedeblur import __version__
 from vidfacedeblur.errors import OptionError, OutputError
 from vidfacedeblur.types import STAGES, Face, FrameResult, RunSummary
 
+SCHEMA = 1
+"""Version of the report's form; rises when a field changes its meaning or goes."""
+
 COLUMNS = ("input", "frame", "pts", "time", *STAGES, "total", "faces")
 
 
@@ -98,17 +101,19 @@ def _face_values(face: Face) -> dict[str, Any]:
 
 
 class Report:
-    """A JSON summary of the whole run, and of each input; written however the run ends."""
+    """A JSON summary of the whole run, and of each input; written however the run ends.
+
+    Its form is described in ``report.schema.json``, beside this file.
+    """
 
     def __init__(self, path: Path | None, options: dict[str, Any]) -> None:
         if path is not None and not path.absolute().parent.is_dir():
             raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
         self._path = path
         self._options = options
-        self._failures: list[dict[str, str]] = []
+        self._failures: list[dict[str, Any]] = []
         self._skipped: list[str] = []
         self.summaries: list[RunSummary] = []
-        self.provenance = ""
 
     def __enter__(self) -> Self:
         return self
@@ -129,9 +134,9 @@ class Report:
         """Take in a finished input."""
         self.summaries.append(summary)
 
-    def add_failure(self, source: Path, error: Exception) -> None:
-        """Take in an input that failed."""
-        self._failures.append({"input": str(source), "error": str(error)})
+    def add_failure(self, source: Path, error: Exception, code: int) -> None:
+        """Take in an input that failed, and the exit code that it has alone."""
+        self._failures.append({"input": str(source), "error": str(error), "exit_code": code})
 
     def write(self, *, complete: bool) -> None:
         """Write the file, if one was asked for.
@@ -170,8 +175,8 @@ class Report:
         if len(runs) == 1:
             summary["stages"] = {name: asdict(s) for name, s in runs[0].stages.items()}
         return {
+            "schema": SCHEMA,
             "version": __version__,
-            "provenance": self.provenance,
             "options": self._options,
             "summary": summary,
             "runs": [asdict(r) | {"fps": r.fps, "damaged": r.damaged} for r in runs],

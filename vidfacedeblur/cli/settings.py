@@ -166,9 +166,7 @@ SETTINGS: tuple[Setting, ...] = (
         group="safety",
         many=True,
     ),
-    Setting(
-        "max-pixels", int, _VIDEO.max_pixels, "largest picture accepted", "N", group="safety"
-    ),
+    Setting("max-pixels", int, _VIDEO.max_pixels, "largest picture accepted", "N", group="safety"),
     Setting(
         "isolate",
         _switch,

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from av.container import InputContainer
 
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.video.canvas import open_canvas
-from vidfacedeblur.video.formats import CONTAINERS, PICTURE_SUFFIXES, VIDEO_SUFFIXES, suffix_for
-from vidfacedeblur.video.opening import open_container
+from vidfacedeblur.video.formats import (
+    CONTAINERS,
+    PICTURE_SUFFIXES,
+    PIPES,
+    VIDEO_SUFFIXES,
+    Container,
+    is_own_suffix,
+    pipe_for,
+    suffix_for,
+)
+from vidfacedeblur.video.isolation import isolated_suffix, open_isolated
+from vidfacedeblur.video.opening import STANDARD, open_container
 from vidfacedeblur.video.picture import PictureSink, PictureSource, picture_kind, picture_suffix
 from vidfacedeblur.video.protocols import Sink, Source, SourceInfo
 from vidfacedeblur.video.sink import VideoSink
@@ -16,15 +30,48 @@ from vidfacedeblur.video.source import VideoSource
 
 __all__ = [
     "PICTURE_SUFFIXES",
+    "STANDARD",
     "VIDEO_SUFFIXES",
     "Sink",
     "Source",
     "SourceInfo",
+    "find_suffix",
+    "is_own_suffix",
     "open_canvas",
+    "open_job",
     "open_sink",
     "open_source",
     "output_suffix",
 ]
+
+
+@contextmanager
+def open_job(
+    source: Path, target: Path, options: VideoOptions, *, provenance: str | None = None
+) -> Iterator[tuple[Source, Sink]]:
+    """Open an input and its output; in a child process where ``isolate`` is on.
+
+    The output is left behind only if it was finished.
+
+    Raises:
+        DamagedInputError: The child crashed, or does not answer.
+        VidFaceDeblurError: Whatever `open_source` and `open_sink` raise.
+    """
+    if options.isolate:
+        opened, sink = open_isolated(source, target, options, provenance=provenance)
+        with opened, sink:
+            yield opened, sink
+        return
+    with (
+        open_source(source, options) as plain,
+        open_sink(target, plain, options, provenance=provenance) as written,
+    ):
+        yield plain, written
+
+
+def find_suffix(path: Path, options: VideoOptions) -> str:
+    """As `output_suffix`, in a child process where ``isolate`` is on."""
+    return isolated_suffix(path, options) if options.isolate else output_suffix(path)
 
 
 def open_source(path: Path, options: VideoOptions) -> Source:
@@ -40,15 +87,15 @@ def open_source(path: Path, options: VideoOptions) -> Source:
 
 
 def open_sink(
-    target: Path, source: Source, options: VideoOptions, *, comment: str | None = None
+    target: Path, source: Source, options: VideoOptions, *, provenance: str | None = None
 ) -> Sink:
     """Begin the output of what comes from `source`.
 
     Args:
-        target: The file to write. Its suffix, where it is known, chooses the container.
+        target: The file to write, or ``-``. Its suffix, where it is known, chooses the container.
         source: Where the frames come from; what goes with them is copied from there.
         options: How to encode, and whether to overwrite.
-        comment: What was done, to be kept in a tag of the file.
+        provenance: What was done, to be kept in a tag of the file.
 
     Raises:
         OutputExistsError: The target exists and may not be overwritten, or is the input.
@@ -60,14 +107,20 @@ def open_sink(
     if isinstance(source, PictureSource):
         if suffix not in PICTURE_SUFFIXES:
             raise OptionError(f"{target}: a picture can be written as .png or .jpg only")
-        return PictureSink(target, source, options, comment=comment)
+        return PictureSink(target, source, options, provenance=provenance)
     if not isinstance(source, VideoSource):
         raise TypeError(f"{source!r} was not made by open_source")
     if suffix in PICTURE_SUFFIXES:
         raise OptionError(f"{target}: a video cannot be written as a picture")
-    if suffix not in CONTAINERS:
-        suffix = output_suffix(source.info.path)
-    return VideoSink(target, source, options, suffix=suffix, comment=comment)
+    container = _container_for(target, source, options)
+    return VideoSink(target, source, options, container=container, provenance=provenance)
+
+
+def _container_for(target: Path, source: VideoSource, options: VideoOptions) -> Container:
+    if target == STANDARD:
+        return PIPES[options.pipe_format or pipe_for(source.info.format_name)]
+    known = CONTAINERS.get(target.suffix.lower())
+    return known or CONTAINERS[suffix_of(source.reader.container, source.info.path)]
 
 
 def output_suffix(path: Path) -> str:
@@ -80,5 +133,10 @@ def output_suffix(path: Path) -> str:
     if kind is not None:
         return picture_suffix(kind, path.suffix.lower())
     with open_container(path) as container:
-        brand = container.metadata.get("major_brand", "")
-        return suffix_for(container.format.name, path.suffix, brand=brand)
+        return suffix_of(container, path)
+
+
+def suffix_of(container: InputContainer, path: Path) -> str:
+    """The suffix to write an open input with, whose own name is `path`."""
+    brand = container.metadata.get("major_brand", "")
+    return suffix_for(container.format.name, path.suffix, brand=brand)

@@ -22,9 +22,10 @@ _COVER_HOLDERS = frozenset({"mp4", "matroska"})
 class Copies:
     """The streams of an output that take over packets of an input as they are."""
 
-    def __init__(self, target: OutputContainer, container: Container) -> None:
+    def __init__(self, target: OutputContainer, container: Container, *, strip: bool) -> None:
         self._target = target
         self._container = container
+        self._strip = strip
         self._streams: dict[int, Stream] = {}  # by index in the input
         self._last: dict[int, int] = {}  # decoding times
         self._moved = 0
@@ -39,7 +40,8 @@ class Copies:
         if not _can_hold(self._container, stream):
             return False
         copy = self._target.add_stream_from_template(stream, opaque=True)
-        copy.metadata.update(kept_tags(stream.metadata))  # PyAV copies neither of the two
+        # PyAV copies neither tags nor disposition.
+        copy.metadata.update(kept_tags(stream.metadata, strip=self._strip))
         copy.disposition = cast(Any, int(stream.disposition))
         self._streams[stream.index] = copy
         return True

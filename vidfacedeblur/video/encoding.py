@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,7 +13,12 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.video.formats import Container
 from vidfacedeblur.video.frames import SideData, has_alpha, nearest_format
-from vidfacedeblur.video.hdr import has_static_hdr, svtav1_parameters, x265_parameters
+from vidfacedeblur.video.hdr import (
+    has_dynamic_hdr,
+    has_static_hdr,
+    svtav1_parameters,
+    x265_parameters,
+)
 from vidfacedeblur.video.layout import layouts
 from vidfacedeblur.video.source import VideoSource
 
@@ -32,6 +35,7 @@ _ENCODERS = {
     "mjpeg": "mjpeg",
     "gif": "gif",
     "apng": "apng",
+    "rawvideo": "rawvideo",
 }
 
 _SETTINGS: dict[str, dict[str, str]] = {
@@ -61,6 +65,9 @@ INTERLACING = frozenset({"libx264", "libx264rgb", "prores_ks", "ffv1", "mpeg2vid
 _FINEST = 2 * 118
 """A quantizer of 2, in units of FF_QP2LAMBDA: JPEG at about 95 %."""
 
+_UNSAID = (0, 2)
+"""Values of colour tags that say nothing."""
+
 _PRORES_PROFILES = {"Proxy": "proxy", "LT": "lt", "Standard": "standard", "HQ": "hq"}
 
 
@@ -79,6 +86,8 @@ class Recipe:
     """What cannot be kept that way, each in one line."""
     notes: tuple[str, ...] = ()
     """Options that do not apply, each in one line."""
+    constant_rate: bool = False
+    """Frames have no times of their own."""
 
 
 def recipe_for(source: VideoSource, container: Container, options: VideoOptions) -> Recipe:
@@ -90,7 +99,8 @@ def recipe_for(source: VideoSource, container: Container, options: VideoOptions)
     pix_fmt = source.info.pix_fmt
     codec, notes = _codec_for(source, container)
     encoder = options.encoder or _encoder_for(codec, pix_fmt)
-    target, losses = _nearest(pix_fmt, _formats(encoder), encoder)
+    formats = list(container.pix_fmts) or _formats(encoder)
+    target, losses = _nearest(pix_fmt, formats, encoder)
     settings, unused = _settings(encoder, options)
     if encoder == "prores_ks" and "444" not in target:
         settings["profile"] = _PRORES_PROFILES.get(source.profile or "", "auto")
@@ -99,6 +109,7 @@ def recipe_for(source: VideoSource, container: Container, options: VideoOptions)
     losses += _tell_hdr(source.side_data, encoder, settings)
     if source.first.interlaced_frame and encoder not in INTERLACING:
         losses.append(f"{encoder} writes the interlaced pictures as progressive ones")
+    losses += _not_held(source, container)
     return Recipe(
         encoder=encoder,
         pix_fmt=target,
@@ -107,28 +118,22 @@ def recipe_for(source: VideoSource, container: Container, options: VideoOptions)
         quantizer=_FINEST if encoder == "mjpeg" else None,
         losses=tuple(losses),
         notes=(*(() if options.encoder else notes), *unused),
+        constant_rate=container.constant_rate,
     )
 
 
-@contextmanager
-def quiet(encoder: str) -> Iterator[None]:
-    """Keep an encoder from talking on standard error while it is opened."""
-    # SVT-AV1 knows no other switch than its variable, and reads it when it is opened.
-    name = "SVT_LOG"
-    if encoder != "libsvtav1" or name in os.environ:
-        yield
-        return
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[name]
+def is_rgb(pix_fmt: str) -> bool:
+    """Whether a pixel format that can be worked on holds red, green and blue."""
+    layout = layouts().get(pix_fmt)
+    return layout is not None and layout.model == "rgb"
 
 
 def _codec_for(source: VideoSource, container: Container) -> tuple[str, list[str]]:
     """The codec to write, and why it is not the source's where that is not plain."""
     info = source.info
-    codec = _FOLLOWERS.get(info.codec_name, info.codec_name)
+    codec = info.codec_name
+    if codec not in container.codecs:
+        codec = _FOLLOWERS.get(codec, codec)
     if codec not in container.codecs:
         codec = container.codecs[0]
     plain = not has_alpha(info.pix_fmt)
@@ -144,8 +149,7 @@ def _codec_for(source: VideoSource, container: Container) -> tuple[str, list[str
 
 def _encoder_for(codec: str, pix_fmt: str) -> str:
     name = _ENCODERS[codec]
-    layout = layouts().get(pix_fmt)
-    if name == "libx264" and layout is not None and layout.model == "rgb" and layout.bits == 8:
+    if name == "libx264" and is_rgb(pix_fmt) and layouts()[pix_fmt].bits == 8:
         return "libx264rgb"
     return name
 
@@ -194,7 +198,7 @@ def _settings(encoder: str, options: VideoOptions) -> tuple[dict[str, str], list
             settings[key] = f"{value:g}" if isinstance(value, float) else str(value)
         else:
             notes.append(f"--{name} does not apply to {encoder}")
-    return settings, notes
+    return settings | dict(options.encoder_options), notes
 
 
 def _tell_hdr(data: SideData, encoder: str, settings: dict[str, str]) -> list[str]:
@@ -209,3 +213,19 @@ def _tell_hdr(data: SideData, encoder: str, settings: dict[str, str]) -> list[st
     else:
         return [f"{encoder} cannot hold the HDR10 mastering data"]
     return []
+
+
+def _not_held(source: VideoSource, container: Container) -> Iterator[str]:
+    """Losses that come with the kind of container, whichever the encoder."""
+    name, first = container.muxer, source.first
+    if has_dynamic_hdr(source.side_data):
+        yield "HDR data that change from scene to scene cannot be kept"
+    if container.constant_rate and source.info.format_name != name:
+        yield f"{name} holds no times of frames; they are put on the grid of a constant rate"
+    if not container.bare:
+        return
+    if source.info.orientation != 1:
+        yield f"{name} cannot hold the rotation; a player will not turn the picture"
+    tags = (first.colorspace, first.color_primaries, first.color_trc)
+    if not is_rgb(source.info.pix_fmt) and any(int(tag) not in _UNSAID for tag in tags):
+        yield f"{name} cannot hold the colour tags"

@@ -59,6 +59,12 @@ class Container:
     """Video codecs to write into it, the one to fall back to first."""
     copies: frozenset[str] | None = None
     """Codecs of other streams that it can hold; None: its muxer knows, ask it."""
+    pix_fmts: tuple[str, ...] = ()
+    """Pixel formats that it can hold; empty: all that the encoder can."""
+    constant_rate: bool = False
+    """Frames have no times of their own."""
+    bare: bool = False
+    """It holds uncompressed pictures, but neither rotation nor colour tags."""
 
 
 _TS_COPIES = frozenset(
@@ -78,6 +84,11 @@ _TS_COPIES = frozenset(
         "timed_id3",
         "klv",
     }
+)
+_Y4M_PIX_FMTS = (
+    *("gray", "yuv411p", "yuv420p", "yuv422p", "yuv444p", "yuva444p"),
+    *("gray10le", "gray12le", "gray16le", "yuv420p10le", "yuv422p10le", "yuv444p10le"),
+    *("yuv420p12le", "yuv422p12le", "yuv444p12le", "yuv420p16le", "yuv422p16le", "yuv444p16le"),
 )
 _MP4 = Container("mp4", ("h264", "hevc", "av1", "vp9"))
 _MATROSKA = Container("matroska", ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mjpeg"))
@@ -102,12 +113,23 @@ CONTAINERS: MappingProxyType[str, Container] = MappingProxyType(
         ".mpeg": _PROGRAM,
         ".vob": _PROGRAM,
         ".flv": Container("flv", ("h264",)),
-        ".avi": Container("avi", ("h264", "mjpeg", "ffv1")),
+        ".avi": Container("avi", ("h264", "mjpeg", "ffv1"), constant_rate=True),
         ".gif": Container("gif", ("gif",)),
         ".apng": Container("apng", ("apng",)),
     }
 )
 """What a suffix of the output means."""
+
+PIPES: MappingProxyType[str, Container] = MappingProxyType(
+    {
+        "matroska": _MATROSKA,
+        "nut": Container("nut", ("rawvideo",), bare=True),
+        "y4m": Container(
+            "yuv4mpegpipe", ("rawvideo",), frozenset(), _Y4M_PIX_FMTS, constant_rate=True, bare=True
+        ),
+    }
+)
+"""What can be written to standard output, by the name that the user gives it."""
 
 VIDEO_SUFFIXES = frozenset(CONTAINERS) | {".wmv", ".asf", ".ogv", ".h264", ".264", ".hevc", ".265"}
 """Suffixes, in lower case, of the videos that are looked for in a folder."""
@@ -124,6 +146,30 @@ _FAMILIES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Suffixes by the name of the demuxer; the first is used where the file's own name misleads."""
+
+
+_UNWRITTEN: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "avi": (".avi",),
+        "asf": (".wmv", ".asf"),
+        "ogg": (".ogv", ".ogg"),
+        "h264": (".h264", ".264"),
+        "hevc": (".hevc", ".265"),
+        "png": (".png",),
+        "jpeg": (".jpg", ".jpeg"),
+    }
+)
+"""Suffixes of what is copied as it is, if at all."""
+
+
+def pipe_for(format_name: str) -> str:
+    """The key of `PIPES` that stands for the format of standard input, as FFmpeg names it."""
+    return {"nut": "nut", "yuv4mpegpipe": "y4m"}.get(format_name, "matroska")
+
+
+def is_own_suffix(format_name: str, suffix: str) -> bool:
+    """Whether a file of a format, as FFmpeg (or `PictureSource`) names it, may be called so."""
+    return suffix.lower() in (_FAMILIES.get(format_name) or _UNWRITTEN.get(format_name, ()))
 
 
 def suffix_for(format_name: str, own_suffix: str, *, brand: str = "") -> str:

@@ -21,7 +21,7 @@ from vidfacedeblur.types import Frame
 from vidfacedeblur.video.draft import Draft, output_errors
 from vidfacedeblur.video.frames import has_alpha, nearest_format, reformatter, without_side_data
 from vidfacedeblur.video.layout import layouts
-from vidfacedeblur.video.opening import check_size, readable_file
+from vidfacedeblur.video.opening import STANDARD, check_size, readable_file
 from vidfacedeblur.video.picture_bytes import (
     Kind,
     exif_orientation,
@@ -30,9 +30,11 @@ from vidfacedeblur.video.picture_bytes import (
     is_whole,
     kind_of,
     size_of,
+    stripped,
     with_extras,
 )
 from vidfacedeblur.video.protocols import SourceInfo
+from vidfacedeblur.video.tags import PROVENANCE
 
 _CODECS: dict[Kind, str] = {"png": "png", "jpeg": "mjpeg"}
 _KINDS: dict[str, Kind] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}
@@ -49,6 +51,8 @@ def picture_kind(path: Path) -> Kind | None:
     Raises:
         InputError: It is missing or unreadable.
     """
+    if path == STANDARD:
+        return None
     try:
         with readable_file(path).open("rb") as file:
             return kind_of(file.read(_HEAD))
@@ -115,6 +119,9 @@ class PictureSource:
     ) -> None:
         self.close()
 
+    def interrupt(self) -> None:
+        """There is only one frame."""
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -160,13 +167,15 @@ class PictureSink:
     """
 
     def __init__(
-        self, target: Path, source: PictureSource, options: VideoOptions, *, comment: str | None
+        self, target: Path, source: PictureSource, options: VideoOptions, *, provenance: str | None
     ) -> None:
         self.warnings: list[str] = []
+        self.left_out: list[str] = []
+        self.tag: str | None = None
         self._target = target
         self._source = source
         self._options = options
-        self._comment = comment
+        self._provenance = provenance if options.provenance else None
         self._kind = _KINDS[target.suffix.lower()]
         self._data: bytes | None = None
         self._finished = False
@@ -189,7 +198,10 @@ class PictureSink:
             raise OutputError(f"{self._target}: a picture file takes one decoded frame")
         with output_errors(self._target):
             encoded = _encode(self._converted(frame.picture), self._kind)
-            self._data = with_extras(encoded, self._kind, self._source.extras, self._comment)
+            extras = self._source.extras
+            if self._options.strip_metadata:
+                extras = stripped(extras)
+            self._data = with_extras(encoded, self._kind, extras, self._provenance)
 
     def finish(self) -> Path:
         if self._data is None:
@@ -200,6 +212,14 @@ class PictureSink:
             raise OutputError(f"{self._target} failed its check: its size is not the input's")
         with output_errors(self._target):
             self._draft.path.write_bytes(self._data)
+        self.tag = PROVENANCE if self._provenance else None
+        return self._publish()
+
+    def leave_as_is(self) -> Path:
+        self._draft.take_copy(self._source.info.path)
+        return self._publish()
+
+    def _publish(self) -> Path:
         path = self._draft.publish()
         self._finished = True
         return path

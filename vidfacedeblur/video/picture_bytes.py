@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 Kind = Literal["png", "jpeg"]
@@ -19,6 +19,7 @@ _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_CARRIED = frozenset(
     b"iCCP sRGB gAMA cHRM cICP mDCV cLLI pHYs eXIf tEXt zTXt iTXt tIME".split()
 )
+_PNG_COLOUR = frozenset(b"iCCP sRGB gAMA cHRM cICP mDCV cLLI pHYs".split())
 _APP0, _APP1, _APP2, _APP13, _COM, _SOS, _EOI = 0xE0, 0xE1, 0xE2, 0xED, 0xFE, 0xDA, 0xD9
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_CARRIED = frozenset({_APP0, _APP1, _APP2, _APP13, _COM})
@@ -105,6 +106,29 @@ def exif_orientation(exif: bytes | None) -> int:
     except struct.error:  # it points out of itself
         pass
     return 1
+
+
+def stripped(extras: Extras) -> Extras:
+    """Colour, resolution and orientation alone: nothing that names people, places or times."""
+    turned = exif_orientation(extras.exif)
+    exif = None if turned == 1 else _exif_with(turned)
+    parts = [part for part in extras.parts if _tells_nothing(part, extras.kind)]
+    if exif is not None and extras.kind == "png":
+        parts.append(Part(b"eXIf", exif))
+    elif exif is not None:
+        parts.append(Part(bytes((_APP1,)), _EXIF + exif))
+    return replace(extras, parts=tuple(parts), exif=exif)
+
+
+def _tells_nothing(part: Part, kind: Kind) -> bool:
+    if kind == "png":
+        return part.name in _PNG_COLOUR
+    return part.name[0] == _APP0 or part.data.startswith(_ICC)
+
+
+def _exif_with(orientation: int) -> bytes:
+    """The shortest EXIF data that ask for an orientation."""
+    return struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, _ORIENTATION, 3, 1, orientation, 0, 0)
 
 
 def with_extras(encoded: bytes, kind: Kind, extras: Extras, comment: str | None) -> bytes:

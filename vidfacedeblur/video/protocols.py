@@ -82,6 +82,9 @@ class Source(Protocol):
             LossError: Something has to be converted, and ``strict`` forbids it.
         """
 
+    def interrupt(self) -> None:
+        """Let an iteration in another thread come to its end soon: the run is over."""
+
     def close(self) -> None:
         """Let go of the file; may be called more than once."""
 
@@ -91,6 +94,10 @@ class Sink(Protocol):
 
     warnings: list[str]
     """Each thing that the output cannot hold, in one line."""
+    left_out: list[str]
+    """Streams of the input that are not in the output, in words."""
+    tag: str | None
+    """After `finish`: the tag of the output that says what was done; None if none does."""
 
     def __enter__(self) -> Self: ...
 
@@ -114,4 +121,11 @@ class Sink(Protocol):
 
         Raises:
             OutputError: It cannot be completed, or what was written is not what was to be written.
+        """
+
+    def leave_as_is(self) -> Path:
+        """Instead of `finish`: give the output's name to a copy of the input, byte by byte.
+
+        Raises:
+            OutputError: It cannot be written.
         """

@@ -53,6 +53,10 @@ class Reader:
     def __init__(self, path: Path, options: VideoOptions) -> None:
         self.path = path
         self.bad_packets = 0
+        self.late_streams = False
+        """Whether streams turned up that were not there in the beginning, and are not read."""
+        self.interrupted = False
+        """Set by another thread: read no further."""
         self.packets_end = Fraction(0)
         """End of the last packet of any stream so far, in seconds."""
         self._options = options
@@ -111,9 +115,7 @@ class Reader:
         try:
             accepted = accepted_codecs(self._options)
             self.stream = main_video(self.container, self.path, accepted=accepted)
-            self.decoder = open_decoder(
-                self.stream, self.path, max_pixels=self._options.max_pixels
-            )
+            self.decoder = open_decoder(self.stream, self.path, max_pixels=self._options.max_pixels)
             self._restart()
         except BaseException:
             self.close()
@@ -161,7 +163,11 @@ class Reader:
             except av.error.FFmpegError:
                 self.bad_packets += 1
                 return
-            if packet is None:
+            except IndexError:
+                # PyAV's way, at the end of the file, of meeting streams that began on the way.
+                self.late_streams = True
+                return
+            if packet is None or self.interrupted:
                 return
             if packet.size:  # the empty ones only ask to flush, which is done at the end
                 self.packets_end = max(self.packets_end, packet_end(packet))

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Self, cast
 
 import av
-from av.codec.context import Flags
 from av.container import OutputContainer
 from av.video.stream import VideoStream
 
@@ -17,7 +16,6 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import LossError, OptionError, OutputError
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video.clock import Clock
-from vidfacedeblur.video.colour import RGB_MATRIX
 from vidfacedeblur.video.copying import (
     Copies,
     allows_repeats,
@@ -25,12 +23,12 @@ from vidfacedeblur.video.copying import (
     describe,
     is_remade,
 )
-from vidfacedeblur.video.draft import Draft, output_errors
-from vidfacedeblur.video.encoding import FRAME_COUNTERS, INTERLACING, quiet, recipe_for
-from vidfacedeblur.video.formats import CONTAINERS, Container
+from vidfacedeblur.video.draft import Destination, Draft, StandardOutput, output_errors
+from vidfacedeblur.video.encoder import configure, open_encoder
+from vidfacedeblur.video.encoding import FRAME_COUNTERS, recipe_for
+from vidfacedeblur.video.formats import Container
 from vidfacedeblur.video.frames import reformatter
-from vidfacedeblur.video.hdr import has_dynamic_hdr
-from vidfacedeblur.video.layout import layouts
+from vidfacedeblur.video.opening import STANDARD
 from vidfacedeblur.video.orientation import display_matrix
 from vidfacedeblur.video.palette import Palettizer
 from vidfacedeblur.video.source import VideoSource
@@ -58,21 +56,22 @@ class VideoSink:
         source: VideoSource,
         options: VideoOptions,
         *,
-        suffix: str,
-        comment: str | None = None,
+        container: Container,
+        provenance: str | None = None,
     ) -> None:
         self.warnings: list[str] = []
+        self.left_out: list[str] = []
+        self.tag: str | None = None
         self._target = target
         self._source = source
         self._options = options
-        self._suffix = suffix
-        self._comment = comment
+        self._provenance = provenance if options.provenance else None
         self._frames = 0
         self._finished = False
-        self._draft = Draft(target, source=source.path, overwrite=options.overwrite)
+        self._place = _place(target, source, options)
         try:
             with output_errors(target):
-                self._open(CONTAINERS[suffix])
+                self._open(container)
         except BaseException:
             self._abort()
             raise
@@ -93,7 +92,7 @@ class VideoSink:
         if not isinstance(frame.picture, av.VideoFrame) or frame.pts is None:
             raise OutputError(f"{self._target}: a frame needs a decoded picture and a time")
         pts, duration = frame.pts, frame.duration or 0
-        if self._constant_rate:
+        if self._container_kind.constant_rate:
             pts, duration = round(frame.pts * frame.time_base / self._clock.time_base), 1
         with output_errors(self._target):
             self._copies.copy(frame.passengers)
@@ -112,11 +111,26 @@ class VideoSink:
             self._encode(None)
             # Not left to the garbage collector: a full disk often shows only here.
             self._output.close()
-        losses, notes = verify(self._draft.path, self._expected())
-        for loss in self._clock.losses() + self._copies.losses() + losses:
+        losses = self._clock.losses() + self._copies.losses()
+        if isinstance(self._place, Draft):
+            found = verify(self._place.path, self._expected())
+            losses, self.tag = losses + found.losses, found.tag
+        for loss in losses:
             self._lose(loss)
-        self.warnings += notes
-        path = self._draft.publish()
+        if self._provenance and self.tag is None and self._target != STANDARD:
+            kind = self._container_kind.muxer
+            self.warnings.append(f"{kind} has no place to say what was done; the file does not say")
+        return self._publish()
+
+    def leave_as_is(self) -> Path:
+        if not isinstance(self._place, Draft):
+            raise OutputError("what was written to standard output cannot be taken back")
+        self._output.close()
+        self._place.take_copy(self._source.path)
+        return self._publish()
+
+    def _publish(self) -> Path:
+        path = self._place.publish()
         self._finished = True
         return path
 
@@ -124,10 +138,6 @@ class VideoSink:
     def _output(self) -> OutputContainer:
         assert self._container is not None
         return self._container
-
-    @property
-    def _constant_rate(self) -> bool:
-        return self._suffix == ".avi"
 
     def _lose(self, message: str) -> None:
         if self._options.strict:
@@ -138,42 +148,44 @@ class VideoSink:
         if self._container is not None:
             with suppress(Exception):  # whatever it is, the file is thrown away
                 self._container.close()
-        self._draft.discard()
+        self._place.discard()
 
     # --- at the start
 
     def _open(self, container: Container) -> None:
         source, original = self._source, self._source.reader.container
+        strip = self._options.strip_metadata
+        self._container_kind = container
         self._recipe = recipe_for(source, container, self._options)
         self.warnings += self._recipe.notes
         for loss in self._recipe.losses:
             self._lose(loss)
-        if has_dynamic_hdr(source.side_data):
-            self._lose("HDR data that change from scene to scene cannot be kept")
-        if self._constant_rate:
-            self._lose("AVI holds no times of frames; they are put on the grid of a constant rate")
         self._container = av.open(
-            str(self._draft.path),
+            self._place.url,
             "w",
             format=container.muxer,
             container_options=muxer_options(original, container),
         )
-        self._output.metadata.update(file_tags(original, container, self._comment))
+        tags = file_tags(original, container, self._provenance, strip=strip)
+        self._output.metadata.update(tags)
         copy_chapters(self._output, original, source.cut)
         self._add_streams(container)
-        self._open_encoder()
+        open_encoder(self._video.codec_context, self._recipe, self._options)
         self._output.start_encoding()
 
     def _add_streams(self, container: Container) -> None:
-        reader = self._source.reader
-        self._copies = Copies(self._output, container)
+        reader, strip = self._source.reader, self._options.strip_metadata
+        self._copies = Copies(self._output, container, strip=strip)
         for stream in reader.container.streams:
             if stream.index == reader.stream.index:
                 self._add_video()
             elif is_remade(stream, reader.container, container):
                 continue
+            elif strip and stream.type == "data":
+                self.left_out.append(describe(stream))
             elif not self._copies.add(stream):
-                self._lose(f"{self._suffix} cannot hold {describe(stream)}; it is left out")
+                self.left_out.append(describe(stream))
+                self._lose(f"{container.muxer} cannot hold {describe(stream)}; it is left out")
 
     def _add_video(self) -> None:
         source, recipe = self._source, self._recipe
@@ -182,66 +194,28 @@ class VideoSink:
             video = cast(VideoStream, self._output.add_stream(recipe.encoder, rate))
         except ValueError as error:
             raise OptionError(
-                f"--encoder {recipe.encoder} does not fit into {self._suffix}; leave it out or"
-                " write .mkv"
+                f"--encoder {recipe.encoder} does not fit into {self._container_kind.muxer}; leave"
+                " it out or write .mkv"
             ) from error
         self._video = video
         self._clock = Clock(
-            1 / rate if self._constant_rate else source.reader.time_base,
+            1 / rate if self._container_kind.constant_rate else source.reader.time_base,
             rate,
             fixed=recipe.encoder in FRAME_COUNTERS,
             repeats=allows_repeats(self._output),
         )
-        self._configure(video)
-        video.metadata.update(kept_tags(source.reader.stream.metadata))
+        configure(video, source, recipe, self._clock.encoder_base)
+        if recipe.encoder == "gif":
+            self._palettizer = Palettizer(source.first, source.info.pix_fmt)
+        strip = self._options.strip_metadata
+        video.metadata.update(kept_tags(source.reader.stream.metadata, strip=strip))
         code = timecode(source.reader.container)
-        if code is not None:
+        if code is not None and not strip:
             video.metadata["timecode"] = code
         if not recipe.has_alpha:
             video.metadata.pop("alpha_mode", None)
         video.disposition = source.reader.stream.disposition
         video.set_display_matrix(display_matrix(source.side_data))
-
-    def _configure(self, video: VideoStream) -> None:
-        context, first, recipe = video.codec_context, self._source.first, self._recipe
-        context.width, context.height = self._source.info.width, self._source.info.height
-        context.pix_fmt = recipe.pix_fmt
-        context.time_base = video.time_base = self._clock.encoder_base
-        if self._source.aspect:
-            context.sample_aspect_ratio = self._source.aspect
-        context.color_range = first.color_range
-        context.colorspace = RGB_MATRIX if self._is_rgb else first.colorspace
-        context.color_primaries = first.color_primaries
-        context.color_trc = first.color_trc
-        context.flags |= Flags.frame_duration
-        context.options = dict(recipe.settings)
-        if self._constant_rate:
-            context.max_b_frames = 0
-        if recipe.quantizer is not None:
-            context.qscale = True
-            context.global_quality = recipe.quantizer
-        if first.interlaced_frame and recipe.encoder in INTERLACING:
-            context.flags |= Flags.interlaced_dct | Flags.interlaced_me
-            context.field_order = self._source.reader.stream.codec_context.field_order
-        if recipe.encoder == "gif":
-            self._palettizer = Palettizer(first, self._source.info.pix_fmt)
-
-    @property
-    def _is_rgb(self) -> bool:
-        layout = layouts().get(self._recipe.pix_fmt)
-        return layout is not None and layout.model == "rgb"
-
-    def _open_encoder(self) -> None:
-        recipe = self._recipe
-        try:
-            with quiet(recipe.encoder):
-                self._video.codec_context.open()
-        except av.error.FFmpegError as error:
-            settings = " ".join(f"{key}={value}" for key, value in recipe.settings.items())
-            raise OptionError(
-                f"encoder {recipe.encoder} cannot be used here for {recipe.pix_fmt} with"
-                f" {settings or 'its defaults'}: {error.strerror}; choose another --encoder"
-            ) from error
 
     # --- per frame
 
@@ -276,5 +250,11 @@ class VideoSink:
             kinds=self._copies.kinds,
             sample_aspect_ratio=self._source.aspect,
             tags=dict(self._output.metadata),
-            comment=self._comment,
+            provenance=self._provenance,
         )
+
+
+def _place(target: Path, source: VideoSource, options: VideoOptions) -> Destination:
+    if target == STANDARD:
+        return StandardOutput()
+    return Draft(target, source=source.path, overwrite=options.overwrite)

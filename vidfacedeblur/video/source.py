@@ -86,6 +86,9 @@ class VideoSource:
     ) -> None:
         self.close()
 
+    def interrupt(self) -> None:
+        self.reader.interrupted = True
+
     def close(self) -> None:
         self.reader.close()
 
@@ -241,6 +244,8 @@ class VideoSource:
 
     def _conclude(self) -> None:
         """Say what was repaired, and whether the input is whole."""
+        if self.reader.late_streams:
+            self._lose_once("streams that begin on the way only are left out")
         if self._timeline.moved:
             self._lose_once(f"{self._timeline.moved} frames had times that ran backwards; moved")
         if not self._ended:

@@ -8,7 +8,7 @@ from av.stream import Disposition
 from vidfacedeblur.video.formats import Container
 
 PROVENANCE = "vidfacedeblur"
-"""Name of the tag of the whole file that says what was done to it."""
+"""Name of the tag of the whole file that says what was done to it, as one line of JSON."""
 
 _PLAIN = ("comment", "description", "synopsis")
 """Where that is said, in the first that is free, if the container takes known tags only."""
@@ -27,16 +27,25 @@ _OWN = frozenset(
         "rotate",
     }
 )
+# Without these a stream could not be used, or not be chosen, any more.
+_NEEDED = frozenset({"language", "filename", "mimetype", "alpha_mode"})
 QUICKTIME = frozenset({"mp4", "mov", "3gp", "3g2"})
 """Muxers of the QuickTime family."""
 
 
-def kept_tags(tags: dict[str, str]) -> dict[str, str]:
-    """The tags that describe the content, without those that describe the old file."""
+def kept_tags(tags: dict[str, str], *, strip: bool) -> dict[str, str]:
+    """The tags that describe the content, without those that describe the old file.
+
+    Args:
+        tags: Of a file or of a stream.
+        strip: Keep only what a stream needs to be of use.
+    """
     return {
         key: value
         for key, value in tags.items()
-        if base_tag(key) not in _OWN and not key.lower().startswith("_statistics")
+        if base_tag(key) not in _OWN
+        and not key.lower().startswith("_statistics")
+        and (not strip or base_tag(key) in _NEEDED)
     }
 
 
@@ -45,14 +54,16 @@ def base_tag(key: str) -> str:
     return key.lower().split("-")[0]
 
 
-def file_tags(source: InputContainer, container: Container, comment: str | None) -> dict[str, str]:
-    """The tags of the whole file: the input's, and what was done."""
-    tags = kept_tags(source.metadata)
-    if comment is not None:
+def file_tags(
+    source: InputContainer, container: Container, provenance: str | None, *, strip: bool
+) -> dict[str, str]:
+    """The tags of the whole file: the input's, unless stripped, and what was done."""
+    tags = {} if strip else kept_tags(source.metadata, strip=False)
+    if provenance is not None:
         free = (tag for tag in _PLAIN if tag not in tags)
         name = PROVENANCE if _takes_any_tag(source, container) else next(free, None)
         if name is not None:
-            tags[name] = comment
+            tags[name] = provenance
     return tags
 
 
@@ -60,6 +71,8 @@ def muxer_options(source: InputContainer, container: Container) -> dict[str, str
     """Options of the muxer that make it keep what it would drop without a word."""
     if container.muxer in QUICKTIME and _takes_any_tag(source, container):
         return {"movflags": "+use_metadata_tags"}
+    if container.muxer == "yuv4mpegpipe":
+        return {"strict": "-1"}  # or it takes 8 bits only
     return {}
 
 

@@ -34,7 +34,7 @@ class Expected:
     sample_aspect_ratio: Fraction | None
     tags: Mapping[str, str]
     """Tags of the whole file."""
-    comment: str | None
+    provenance: str | None
     """What was done; one of the tags holds it."""
 
 
@@ -43,8 +43,8 @@ class Findings(NamedTuple):
 
     losses: list[str]
     """Of the input's."""
-    notes: list[str]
-    """Of our own."""
+    tag: str | None
+    """Where the file says what was done to it."""
 
 
 def verify(path: Path, expected: Expected) -> Findings:
@@ -78,7 +78,8 @@ def _check(container: InputContainer, stream: VideoStream, expected: Expected) -
     if abs(span - expected.span) > 2 * tick:
         wanted = f"{float(expected.span):.3f} s"
         raise _mismatch(expected, "time span", f"{float(span):.3f} s", wanted)
-    return Findings(_lost(container, stream, expected), _unsaid(container, expected))
+    said = (key for key, value in container.metadata.items() if value == expected.provenance)
+    return Findings(_lost(container, stream, expected), next(said, None))
 
 
 def _video_times(container: InputContainer, stream: VideoStream) -> tuple[list[int], int]:
@@ -96,7 +97,7 @@ def _video_times(container: InputContainer, stream: VideoStream) -> tuple[list[i
 def _lost(container: InputContainer, stream: VideoStream, expected: Expected) -> list[str]:
     losses = []
     kind = container.format.name.split(",")[0]
-    wanted = {base_tag(key) for key, value in expected.tags.items() if value != expected.comment}
+    wanted = {base_tag(key) for key, value in expected.tags.items() if value != expected.provenance}
     missing = wanted - {base_tag(key) for key in container.metadata}
     if missing:
         losses.append(f"{kind} cannot hold the tags {', '.join(sorted(missing))}")
@@ -107,12 +108,6 @@ def _lost(container: InputContainer, stream: VideoStream, expected: Expected) ->
             f" {expected.sample_aspect_ratio}; it is {aspect}"
         )
     return losses
-
-
-def _unsaid(container: InputContainer, expected: Expected) -> list[str]:
-    if expected.comment is None or expected.comment in container.metadata.values():
-        return []
-    return [f"{container.format.name} has no place to say what was done; the file does not say it"]
 
 
 def _mismatch(expected: Expected, what: str, found: object, wanted: object) -> OutputError:
