@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,30 @@ def openvino_problem() -> str | None:
 @functools.cache
 def openvino_core() -> Any:
     """OpenVINO's own object, made once."""
-    import openvino  # 0.3 s, and absent on some machines
+    with no_telemetry():
+        import openvino  # 0.3 s, and absent on some machines
 
     return openvino.Core()
+
+
+@contextmanager
+def no_telemetry() -> Iterator[None]:
+    """Keep OpenVINO and NNCF, while they are imported, from finding what reports their use.
+
+    It would send a message over the network from every run, and fork for it: in a process of many
+    threads the fork may hang, and the exit then waits for it.
+    """
+    name = "openvino_telemetry"
+    there = name in sys.modules
+    before = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails
+    try:
+        yield
+    finally:
+        if there and before is not None:
+            sys.modules[name] = before
+        else:
+            del sys.modules[name]
 
 
 class OpenVINONetwork:

@@ -12,7 +12,7 @@ from pathlib import Path
 from vidfacedeblur.engines.batches import Batch
 from vidfacedeblur.engines.export import export_onnx
 from vidfacedeblur.engines.fold import folded
-from vidfacedeblur.engines.openvino import openvino_core, openvino_problem
+from vidfacedeblur.engines.openvino import no_telemetry, openvino_core, openvino_problem
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.errors import EngineUnavailableError, OptionError
 
@@ -34,7 +34,8 @@ def quantize(spec: NetworkSpec, crops: Iterable[Batch], path: Path) -> None:
     if problem:
         raise EngineUnavailableError(problem)
     try:
-        import nncf
+        with no_telemetry():
+            import nncf
     except ImportError as error:
         raise EngineUnavailableError(
             "quantising needs NNCF; pip install 'vidfacedeblur[train]'"
