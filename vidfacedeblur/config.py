@@ -132,7 +132,7 @@ class VideoOptions:
         if self.pipe_format is not None:
             _one_of("--pipe-format", self.pipe_format, ("matroska", "nut", "y4m"))
         _within("--max-pixels", self.max_pixels, 1, 2**31)
-        _within("--max-memory", self.max_memory, 512, 2**24)
+        _within("--max-memory", self.max_memory, 1024, 2**24)
         _within("--timeout", self.timeout, 1, 86_400)
         self._check_copy()
 

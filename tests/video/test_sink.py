@@ -18,8 +18,7 @@ from av.stream import Disposition
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import LossError, OptionError, OutputError, OutputExistsError
 from vidfacedeblur.types import Frame, Region
-from vidfacedeblur.video import VIDEO_SUFFIXES, open_canvas, open_sink, open_source
-from vidfacedeblur.video import draft
+from vidfacedeblur.video import VIDEO_SUFFIXES, draft, open_canvas, open_sink, open_source
 from vidfacedeblur.video.formats import CONTAINERS
 from vidfacedeblur.video.verify import Expected, verify
 

@@ -8,6 +8,7 @@ each frame, whether its samples were changed, with the new ones; the third says 
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -79,7 +80,7 @@ class Job:
                 wire.send(error_values(self._told(error)))
 
     def _told(self, error: Exception) -> Exception:
-        if isinstance(error, MemoryError):
+        if _is_out_of_memory(error):
             return InputError(f"{self.name} needs more memory than --max-memory allows")
         return error
 
@@ -113,6 +114,13 @@ class Job:
                 frame.picture.make_writable()
                 self._edits.receive_planes(frame.picture)
             sink.write(frame)
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    if error is None:
+        return False
+    told = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    return told or _is_out_of_memory(error.__cause__)
 
 
 def _options(values: dict[str, Any]) -> VideoOptions:

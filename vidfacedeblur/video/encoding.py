@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import av
@@ -49,6 +51,8 @@ _SETTINGS: dict[str, dict[str, str]] = {
     "mjpeg": {"strict": "unofficial"},  # or it takes full range only
 }
 """Visually lossless, at a speed that keeps up with the deblurring."""
+
+_X264 = ("libx264", "libx264rgb")
 
 # Announced, but refused when the encoder is opened.
 _REFUSED = {("libvpx-vp9", name) for name in ("yuva422p", "yuva444p", "gbrap")}
@@ -185,6 +189,10 @@ def _settings(encoder: str, options: VideoOptions) -> tuple[dict[str, str], list
     settings = dict(_SETTINGS.get(encoder, {}))
     if encoder == "libx265":
         settings["x265-params"] = "log-level=error"
+    if encoder in _X264 and _has_avx512():
+        # Its code for AVX-512 reads memory that nobody has written: the same pictures come out
+        # otherwise each time, by a hair. Without it encoding takes 2 % longer.
+        settings["x264-params"] = "asm=avx2"
     wanted = {"crf": options.crf, "preset": options.preset}
     context = cast(av.VideoCodecContext, av.CodecContext.create(encoder, "w"))
     known = {option.name for option in context.supported_options.private}
@@ -198,7 +206,18 @@ def _settings(encoder: str, options: VideoOptions) -> tuple[dict[str, str], list
             settings[key] = f"{value:g}" if isinstance(value, float) else str(value)
         else:
             notes.append(f"--{name} does not apply to {encoder}")
-    return settings | dict(options.encoder_options), notes
+    for name, value in options.encoder_options:
+        own = settings.get(name) if name.endswith("-params") else None
+        settings[name] = f"{own}:{value}" if own else value
+    return settings, notes
+
+
+@functools.cache
+def _has_avx512() -> bool:
+    try:
+        return "avx512f" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
 
 
 def _tell_hdr(data: SideData, encoder: str, settings: dict[str, str]) -> list[str]:

@@ -1,0 +1,150 @@
+"""A child process reads and writes: the same comes out, and its end is not ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from vidfacedeblur.config import VideoOptions
+from vidfacedeblur.errors import DamagedInputError, InputError, OutputExistsError
+from vidfacedeblur.types import Frame, Region
+from vidfacedeblur.video import find_suffix, open_canvas, open_job
+from vidfacedeblur.video.isolation import Child, IsolatedSource
+
+Make = Callable[..., Path]
+
+
+def brighten(frame: Frame) -> None:
+    if frame.index % 2:
+        open_canvas(frame).add(Region(8, 8, 24, 24), np.full((16, 16, 3), 0.1, np.float32))
+
+
+def go(path: Path, target: Path, *, provenance: str | None = None, **options: object) -> list[str]:
+    """Run a job; its warnings come back."""
+    values = VideoOptions(**options)  # type: ignore[arg-type]
+    with open_job(path, target, values, provenance=provenance) as (source, sink):
+        for frame in source:
+            brighten(frame)
+            sink.write(frame)
+        sink.finish()
+        assert sink.tag == (None if provenance is None else "vidfacedeblur")
+        return [*source.warnings, *sink.warnings]
+
+
+def go_and(act: Callable[[int, Child], None], path: Path, target: Path, **options: object) -> None:
+    """Run a job in a child, and act on each frame's number, and on -1 before the end."""
+    values = VideoOptions(isolate=True, **options)  # type: ignore[arg-type]
+    with open_job(path, target, values) as (source, sink):
+        for frame in source:
+            act(frame.index, child_of(source))
+            sink.write(frame)
+        act(-1, child_of(source))
+        sink.finish()
+
+
+def child_of(source: object) -> Child:
+    assert isinstance(source, IsolatedSource)
+    return source._child
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "gray"])
+def test_the_same_comes_out(make_clip: Make, tmp_path: Path, pix_fmt: str) -> None:
+    path = make_clip(tmp_path / "a.mp4", size=(66, 50), pix_fmt=pix_fmt, orientation=6, sound=True)
+    said = go(path, tmp_path / "b.mp4", provenance="{}")
+    assert go(path, tmp_path / "c.mp4", provenance="{}", isolate=True) == said
+    assert (tmp_path / "b.mp4").read_bytes() == (tmp_path / "c.mp4").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "c.mp4"]
+
+
+def test_a_picture(tmp_path: Path) -> None:
+    from skimage import data, io
+
+    io.imsave(tmp_path / "a.png", data.astronaut()[:64, :48])
+    go(tmp_path / "a.png", tmp_path / "b.png")
+    go(tmp_path / "a.png", tmp_path / "c.png", isolate=True)
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+
+
+@pytest.mark.parametrize("when", [0, 12, -1])
+def test_a_crash_is_damage_and_leaves_nothing(make_clip: Make, tmp_path: Path, when: int) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=30, size=(160, 120))
+
+    def crash(index: int, child: Child) -> None:
+        if index == when:
+            os.kill(child.process.pid, signal.SIGSEGV)
+
+    with pytest.raises(DamagedInputError, match=r"a\.mp4: FFmpeg crashed on it \(SIGSEGV\)"):
+        go_and(crash, path, tmp_path / "b.mp4")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_child_that_hangs_is_given_up(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=60, size=(640, 480))
+    begin = time.monotonic()
+    with pytest.raises(DamagedInputError, match="nothing was decoded for 1 s"):
+        go_and(
+            lambda _, child: os.kill(child.process.pid, signal.SIGSTOP),
+            path,
+            tmp_path / "b.mp4",
+            timeout=1,
+        )
+    assert time.monotonic() - begin < 10
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_an_early_end_here_ends_the_child(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=30, size=(160, 120))
+    seen: list[Child] = []
+
+    def stop(index: int, child: Child) -> None:
+        seen.append(child)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        go_and(stop, path, tmp_path / "b.mp4")
+    assert seen[0].process.returncode is not None
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_errors_are_those_of_the_direct_way(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", frames=30)
+    text = tmp_path / "text.mp4"
+    text.write_text("no video " * 99)
+    whole = make_clip(tmp_path / "a.mkv", frames=100).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    cases: list[tuple[Path, str, type[Exception], str]] = [
+        (text, "b.mp4", InputError, "is not a video"),
+        (tmp_path / "none.mp4", "b.mp4", InputError, "does not exist"),
+        (path, "a.mp4", OutputExistsError, "is the input itself"),
+        (tmp_path / "cut.mkv", "b.mkv", DamagedInputError, "is cut short"),
+    ]
+    for source, target, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            go(source, tmp_path / target, isolate=True)
+    with pytest.raises(InputError, match="is over 100 pixels"):
+        go(path, tmp_path / "b.mp4", isolate=True, max_pixels=100)
+    assert not [p for p in tmp_path.iterdir() if p.name.endswith(".part")]
+
+
+def test_memory_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mjpeg", 25)
+        video.width, video.height, video.pix_fmt = 12_000, 8_000, "yuvj420p"
+        container.mux(video.encode(av.VideoFrame(12_000, 8_000, "yuvj420p")))
+        container.mux(video.encode(None))
+    with pytest.raises(InputError, match=r"a\.mkv needs more memory than --max-memory allows"):
+        go(path, tmp_path / "b.mkv", isolate=True, max_memory=1024)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mkv"]
+
+
+def test_the_suffix_is_found_in_a_child_too(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mkv").rename(tmp_path / "a.mp4")
+    assert find_suffix(path, VideoOptions(isolate=True)) == ".mkv"
