@@ -109,6 +109,7 @@ class Display:
         lines = [
             f"{run.output}: {run.frames} frames, {run.faces} faces, {run.fps:.1f} fps"
             f" ({run.model}, {run.engine} on {run.device})"
+            + ("; no face changed, copied as it is" if run.copied else "")
         ]
         if run.stages:
             parts = [f"{name} {s.median:.1f}/{s.p95:.1f}" for name, s in run.stages.items()]

@@ -1,0 +1,199 @@
+"""However a run ends, nothing half-written stands under the final name, and nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests_support import write_portrait_clip
+
+from vidfacedeblur import FaceDeblurPipeline, FaceOptions
+from vidfacedeblur.cli import main
+from vidfacedeblur.config import VideoOptions
+from vidfacedeblur.errors import VidFaceDeblurError
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def pipeline(small_weights: Path) -> Iterator[FaceDeblurPipeline]:
+    with FaceDeblurPipeline(weights=small_weights, device="cpu") as made:
+        yield made
+
+
+STAGES: dict[str, tuple[str, str]] = {
+    "demux": ("vidfacedeblur.video.reading.Reader", "_notice_gap"),
+    "decode": ("vidfacedeblur.video.source.VideoSource", "_frame"),
+    "detect": ("vidfacedeblur.pipeline.FaceDeblurPipeline", "_find"),
+    "deblur": ("vidfacedeblur.deblur.Deblurrer", "crops"),
+    "paste": ("vidfacedeblur.video.canvas.FrameCanvas", "add"),
+    "encode": ("vidfacedeblur.video.sink.VideoSink", "_encode"),
+    "copy": ("vidfacedeblur.video.copying.Copies", "copy"),
+    "verify": ("vidfacedeblur.video.verify", "_check"),
+    "publish": ("vidfacedeblur.video.draft.Draft", "publish"),
+}
+
+
+def resolve(dotted: str) -> Any:
+    import importlib
+
+    module, _, name = dotted.rpartition(".")
+    if name[0].islower():
+        return importlib.import_module(dotted)
+    return getattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_fault_in_any_stage_ends_the_run_with_its_message(
+    stage: str, pipeline: FaceDeblurPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, out = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    write_portrait_clip(clip, frames=30)
+    out.write_text("old")
+    owner = resolve(STAGES[stage][0])
+    whole: Callable[..., Any] = getattr(owner, STAGES[stage][1])
+    calls = 0
+
+    def faulty(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 5 or stage in ("verify", "publish"):
+            raise RuntimeError(f"fault in {stage}")
+        return whole(*arguments, **named)
+
+    monkeypatch.setattr(owner, STAGES[stage][1], faulty)
+    monkeypatch.setattr(pipeline, "video", VideoOptions(overwrite=True))
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match=f"fault in {stage}"):
+        pipeline.run(clip, out)
+    assert time.monotonic() - begin < 5
+    assert names(tmp_path) == ["a.mp4", "b.mp4"]
+    assert out.read_text() == "old"
+
+
+def start(clip: Path, out: Path, weights: Path, *more: str) -> subprocess.Popen[bytes]:
+    """Start the command, and come back when its output has begun."""
+    command = [sys.executable, "-m", "vidfacedeblur", str(clip), "-o", str(out), "-y", "-q"]
+    process = subprocess.Popen([*command, "--weights", str(weights), *more])
+    end = time.monotonic() + 60
+    while not any(p.suffix == ".part" for p in out.parent.iterdir()):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return process
+
+
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "long.mkv"
+    write_portrait_clip(path, frames=600, audio=False)
+    return path
+
+
+def test_a_killed_run_leaves_a_part_that_the_next_one_clears(
+    long_clip: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    out = folder / "b.mkv"
+    out.write_text("old")
+    process = start(long_clip, out, small_weights)
+    process.kill()
+    process.wait()
+    left = names(folder)
+    assert len(left) == 2
+    assert left[0].endswith(".part")
+    assert out.read_text() == "old"
+    base = ["-o", str(out), "-y", "-q", "--weights", str(small_weights)]
+    assert main([str(long_clip), *base, "--duration", "0.2"]) == 0
+    assert names(folder) == ["b.mkv"]
+    assert out.stat().st_size > 1000
+
+
+def test_the_child_goes_with_a_killed_parent(
+    long_clip: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    process = start(long_clip, folder / "b.mkv", small_weights, "--isolate")
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 10
+    while names(folder) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert names(folder) == []  # it even clears up
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "isolate"),
+    [(signal.SIGINT, 130, False), (signal.SIGINT, 130, True), (signal.SIGTERM, 143, False)],
+)
+def test_signals(
+    number: signal.Signals,
+    code: int,
+    isolate: bool,
+    long_clip: Path,
+    small_weights: Path,
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    more = ["--isolate"] if isolate else []
+    process = start(long_clip, folder / "b.mkv", small_weights, *more)
+    begin = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(20) == code
+    assert time.monotonic() - begin < 5
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_disk_that_runs_full(isolate: bool, small_weights: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        write_portrait_clip(tmp_path / "a.mp4", frames=100, audio=False)
+        (disk / "b.mp4").write_text("old")
+        command = [sys.executable, "-m", "vidfacedeblur", str(tmp_path / "a.mp4")]
+        command += ["-o", str(disk / "b.mp4"), "-y", "-q", "--weights", str(small_weights)]
+        command += ["--crf", "1", "--faces", "none", *(["--isolate"] if isolate else [])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 5
+        assert "No space left on device" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert names(disk) == ["b.mp4"]
+        assert (disk / "b.mp4").read_text() == "old"
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_many_files_leave_no_descriptor_open(small_weights: Path, tmp_path: Path) -> None:
+    write_portrait_clip(tmp_path / "a.mp4", frames=3)
+    (tmp_path / "bad.mp4").write_bytes((tmp_path / "a.mp4").read_bytes()[:3000])
+    descriptors = Path("/proc/self/fd")
+    video, faces = VideoOptions(overwrite=True), FaceOptions(faces="none")
+    with FaceDeblurPipeline(
+        weights=small_weights, device="cpu", video=video, faces=faces
+    ) as pipeline:
+        counts = []
+        for number in range(200):
+            name = "bad.mp4" if number % 10 == 9 else "a.mp4"
+            wrong = pytest.raises(VidFaceDeblurError) if name == "bad.mp4" else nullcontext()
+            with wrong:
+                pipeline.run(tmp_path / name, tmp_path / "b.mp4")
+            counts.append(len(list(descriptors.iterdir())))
+    assert len(set(counts)) == 1

@@ -1,0 +1,135 @@
+"""The report has the form that its schema describes, however the run ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import av
+import jsonschema
+import pytest
+from tests_support import write_portrait_clip
+
+from vidfacedeblur.cli import main, records
+from vidfacedeblur.config import VideoOptions
+from vidfacedeblur.types import RunSummary
+
+SCHEMA: dict[str, Any] = json.loads(
+    Path(records.__file__).with_name("report.schema.json").read_text()
+)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def report_of(path: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(path.read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(report)
+    return report
+
+
+def test_the_schema_is_one_and_describes_every_field() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    described = SCHEMA["$defs"]["run"]["properties"]
+    assert set(described) == {f.name for f in fields(RunSummary)} | {"fps", "damaged"}
+    assert SCHEMA["properties"]["schema"]["const"] == records.SCHEMA
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """A folder of a good clip, a damaged one, one cut short and a text."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_portrait_clip(folder / "good.mp4", frames=4)
+    write_portrait_clip(folder / "a.ts", frames=40, audio=False, faces=False)
+    data = bytearray((folder / "a.ts").read_bytes())
+    for place in range(len(data) // 2, len(data) // 2 + 4000, 97):
+        data[place] ^= 0xFF
+    (folder / "a.ts").rename(folder / "damaged.ts").write_bytes(data)
+    write_portrait_clip(folder / "short.mkv", frames=60, audio=False)
+    whole = (folder / "short.mkv").read_bytes()
+    (folder / "short.mkv").write_bytes(whole[: len(whole) * 3 // 4])
+    (folder / "text.mp4").write_text("no video")
+    return folder
+
+
+def test_a_run_with_everything_in_it(inputs: Path, small_weights: Path, tmp_path: Path) -> None:
+    base = ["--weights", str(small_weights), "-q", "--report", str(tmp_path / "r.json")]
+    assert main([str(inputs), "-o", str(tmp_path / "out"), *base]) == 1
+    report = report_of(tmp_path / "r.json")
+    runs = {Path(run["input"]).name: run for run in report["runs"]}
+    assert set(runs) == {"good.mp4", "damaged.ts"}
+    assert runs["damaged.ts"]["damaged"]
+    assert not runs["good.mp4"]["damaged"]
+    failed = {Path(f["input"]).name: f["exit_code"] for f in report["failures"]}
+    assert failed == {"short.mkv": 4, "text.mp4": 3}
+    good = runs["good.mp4"]
+    assert good["input_sha256"] == sha256(inputs / "good.mp4")
+    assert good["output_sha256"] == sha256(Path(good["output"]))
+    assert good["weights_sha256"] == sha256(small_weights)
+    with av.open(good["output"]) as container:
+        told = json.loads(container.metadata[good["tag"]])
+    for name in ("input_sha256", "weights_sha256", "options_sha256"):
+        assert told[name] == good[name]
+    again = ["--skip-existing", "--keep-partial"]
+    assert main([str(inputs), "-o", str(tmp_path / "out"), *base, *again]) == 1
+    report = report_of(tmp_path / "r.json")
+    assert len(report["skipped"]) == 2
+    assert "cut short" in report["runs"][0]["truncated"]
+
+
+def test_a_mistake_has_a_report_too(small_weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    report = tmp_path / "r.json"
+    arguments = ["-o", str(tmp_path / "o.mp4"), "--weights", str(small_weights), "-q"]
+    assert main([str(tmp_path / "text.mp4"), *arguments, "--report", str(report)]) == 3
+    assert report_of(report)["failures"][0]["exit_code"] == 3
+
+
+def test_the_hash_of_the_options_tells_runs_apart(small_weights: Path, tmp_path: Path) -> None:
+    write_portrait_clip(tmp_path / "a.mp4", frames=2)
+    base = [str(tmp_path / "a.mp4"), "-o", str(tmp_path / "b.mp4"), "-y", "-q"]
+    base += ["--weights", str(small_weights), "--report", str(tmp_path / "r.json")]
+
+    def told(*more: str) -> str:
+        assert main([*base, *more]) == 0
+        return str(report_of(tmp_path / "r.json")["runs"][0]["options_sha256"])
+
+    assert told() == told("--threads", "1") == told("--isolate")
+    assert len({told(), told("--strength", "0.5"), told("--crf", "30")}) == 3
+
+
+def test_a_file_without_faces_is_left_untouched(
+    small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_portrait_clip(tmp_path / "none.mp4", faces=False)
+    write_portrait_clip(tmp_path / "some.mp4")
+    report = tmp_path / "r.json"
+    base = ["--weights", str(small_weights), "--copy-if-no-faces", "-y", "--report", str(report)]
+    for isolate in ([], ["--isolate"]):
+        out = tmp_path / "out.mp4"
+        assert main([str(tmp_path / "none.mp4"), "-o", str(out), *base, *isolate]) == 0
+        assert out.read_bytes() == (tmp_path / "none.mp4").read_bytes()
+        run = report_of(report)["runs"][0]
+        assert run["copied"] is True
+        assert run["tag"] is None
+        assert run["input_sha256"] == run["output_sha256"]
+    assert "copied as it is" in capsys.readouterr().err
+    assert main([str(tmp_path / "some.mp4"), "-o", str(out), *base]) == 0
+    assert report_of(report)["runs"][0]["copied"] is False
+    assert out.read_bytes() != (tmp_path / "some.mp4").read_bytes()
+    # A copy under a name that lies would be no help.
+    assert main([str(tmp_path / "none.mp4"), "-o", str(tmp_path / "o.mkv"), *base]) == 0
+    assert report_of(report)["runs"][0]["copied"] is False
+    assert "cannot be called .mkv" in capsys.readouterr().err
+    assert main([str(tmp_path / "none.mp4"), "-o", str(out), *base, "--start", "1"]) == 2
+
+
+def test_copying_contradicts_cutting() -> None:
+    for options in ({"start": 1.0}, {"duration": 1.0}, {"strip_metadata": True}):
+        with pytest.raises(Exception, match="contradict"):
+            VideoOptions(copy_if_no_faces=True, **options)  # type: ignore[arg-type]
