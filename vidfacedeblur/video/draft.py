@@ -28,8 +28,9 @@ from vidfacedeblur.video.opening import STANDARD
 class Destination(Protocol):
     """Where an output goes."""
 
-    url: str
-    """What FFmpeg is to open for writing."""
+    @property
+    def url(self) -> str:
+        """What FFmpeg is to open for writing."""
 
     def publish(self) -> Path:
         """Say that it is complete; return what a user calls it."""
@@ -45,11 +46,13 @@ class StandardOutput:
         OutputError: It is a terminal.
     """
 
-    url = "pipe:1"
-
     def __init__(self) -> None:
         if sys.stdout is not None and sys.stdout.isatty():
             raise OutputError("standard output is a terminal; pipe it into a program or a file")
+
+    @property
+    def url(self) -> str:
+        return "pipe:1"
 
     def publish(self) -> Path:
         return STANDARD

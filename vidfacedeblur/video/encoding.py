@@ -10,6 +10,7 @@ from typing import cast
 
 import av
 from av.codec.codec import UnknownCodecError
+from av.sidedata.sidedata import Type
 
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import OptionError
@@ -43,7 +44,7 @@ _ENCODERS = {
 _SETTINGS: dict[str, dict[str, str]] = {
     "libx264": {"crf": "18", "preset": "veryfast"},
     "libx264rgb": {"crf": "18", "preset": "veryfast"},
-    "libx265": {"crf": "20", "preset": "veryfast"},
+    "libx265": {"crf": "20", "preset": "veryfast", "a53cc": "1"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
     "libsvtav1": {"crf": "24", "preset": "9"},
     "prores_ks": {"vendor": "apl0"},
@@ -65,6 +66,9 @@ FRAME_COUNTERS = frozenset({"mpeg1video", "mpeg2video", "mpeg4", "h263", "h263p"
 
 INTERLACING = frozenset({"libx264", "libx264rgb", "prores_ks", "ffv1", "mpeg2video", "mpeg4"})
 """Encoders that can keep two fields in a frame apart."""
+
+_CAPTIONING = frozenset({"libx264", "libx264rgb", "libx265"})
+"""Encoders that write the closed captions which a picture carries."""
 
 _FINEST = 2 * 118
 """A quantizer of 2, in units of FF_QP2LAMBDA: JPEG at about 95 %."""
@@ -113,6 +117,8 @@ def recipe_for(source: VideoSource, container: Container, options: VideoOptions)
     losses += _tell_hdr(source.side_data, encoder, settings)
     if source.first.interlaced_frame and encoder not in INTERLACING:
         losses.append(f"{encoder} writes the interlaced pictures as progressive ones")
+    if Type.A53_CC in source.side_data and encoder not in _CAPTIONING:
+        losses.append(f"{encoder} cannot write the closed captions that are in the pictures")
     losses += _not_held(source, container)
     return Recipe(
         encoder=encoder,

@@ -138,7 +138,7 @@ class Child:
         self.frames.close()
         self.results.close()
         if self.target not in (None, STANDARD):
-            clear_leftovers(self.target.absolute())  # type: ignore[union-attr]
+            clear_leftovers(self.target.absolute())
 
 
 class IsolatedSource:

@@ -59,7 +59,7 @@ class Wire:
     def send_planes(self, picture: av.VideoFrame) -> None:
         """Send the samples of a picture."""
         for plane in picture.planes:
-            self._end.send_bytes(memoryview(rows_of(plane, np.uint8).ravel()))
+            self._end.send_bytes(rows_of(plane, np.uint8).ravel().data)
 
     def receive_planes(self, picture: av.VideoFrame) -> None:
         """Fill a picture with samples that were sent."""
