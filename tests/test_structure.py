@@ -24,6 +24,7 @@ FLOORS = {
     "faces": 5,
     "deblur": 5,
     "work": 5,
+    "outcome": 5,
     "pipeline": 6,
     "trainers": 6,
     "plan": 7,

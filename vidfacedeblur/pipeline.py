@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -33,7 +33,8 @@ from vidfacedeblur.engines import choose, mtcnn_specs, open_network
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.faces import MtcnnDetector, Tracker, cut, paste_all, sharpness
 from vidfacedeblur.models.weights import load_model
-from vidfacedeblur.provenance import file_sha256, provenance_line
+from vidfacedeblur.outcome import frames_ahead, hash_of, may_copy, summary_of
+from vidfacedeblur.provenance import provenance_line
 from vidfacedeblur.stages import grouped, prefetch
 from vidfacedeblur.timing import Tally, share
 from vidfacedeblur.types import (
@@ -45,16 +46,10 @@ from vidfacedeblur.types import (
     FrameResult,
     RunSummary,
 )
-from vidfacedeblur.video import Source, SourceInfo, is_own_suffix, open_job
+from vidfacedeblur.video import SourceInfo, open_job
 from vidfacedeblur.work import Colour, Work, as_face, decoded, given_back, work_on
 
 _log = logging.getLogger(__name__)
-_AHEAD = 4
-"""Frames that one stage may be ahead of the next."""
-_BYTES_AHEAD = 256 << 20
-"""Memory that these frames may take, about; one is always allowed."""
-_LONG_HASH = 2 << 30
-"""Bytes whose hash takes longer than a user waits for without a word."""
 _GPU_GROUP = 8
 """Frames whose faces go to a GPU together; a CPU gains nothing from it."""
 
@@ -171,7 +166,7 @@ class FaceDeblurPipeline:
         """
         begin = time.perf_counter()
         tally = Tally()
-        came_from = self._hashed(Path(source))
+        came_from = hash_of(Path(source), self._say)
         said = provenance_line(
             model=self.options.model if self.changes_faces else None,
             weights=self.deblurrer.sha256 if self.changes_faces else None,
@@ -181,7 +176,7 @@ class FaceDeblurPipeline:
         job = open_job(Path(source), Path(target), self.video, provenance=said)
         with job as (opened, sink), ExitStack() as stack:
             on_start(opened.info)
-            ahead = _frames_ahead(opened.info)
+            ahead = frames_ahead(opened.info)
             # Closed in reverse: each thread has ended before what it uses is closed.
             frames = prefetch(decoded(opened), ahead=ahead, name="decode")
             stack.enter_context(closing(frames))
@@ -194,50 +189,25 @@ class FaceDeblurPipeline:
                 result = work.result()
                 tally.add(result.timing, faces=len(result.faces))
                 on_frame(result)
-            copied = not (tally.faces and self.changes_faces) and self._may_copy(opened, target)
+            untouched = not (tally.faces and self.changes_faces)
+            copied = untouched and may_copy(opened, Path(target), self.video)
             written = sink.leave_as_is() if copied else sink.finish()
         network = self.deblurrer.network
-        return RunSummary(
-            input=str(source),
-            output=str(written),
+        return summary_of(
+            opened,
+            sink,
+            tally,
+            output=written,
             model=self.options.model,
             engine=network.engine,
             device=network.device,
-            frames=tally.frames,
-            faces=tally.faces,
             seconds=time.perf_counter() - begin,
-            stages=tally.stages(),
-            corrupt_frames=opened.corrupt_frames,
-            bad_packets=opened.bad_packets,
-            truncated=opened.truncated,
             copied=copied,
-            repairs=tuple(opened.warnings),
-            losses=tuple(sink.warnings),
-            left_out=tuple(sink.left_out),
-            tag=sink.tag,
             input_sha256=came_from,
-            output_sha256=self._hashed(written),
+            output_sha256=hash_of(written, self._say),
             weights_sha256=self.deblurrer.sha256,
             options_sha256=self.options_sha256,
         )
-
-    def _may_copy(self, source: Source, target: str | Path) -> bool:
-        """Whether a copy of the input may take the output's place, where no face was changed."""
-        if not self.video.copy_if_no_faces:
-            return False
-        info, suffix = source.info, Path(target).suffix
-        if is_own_suffix(info.format_name, suffix):
-            return True
-        source.warnings.append(f"encoded anew: a copy of {info.path} cannot be called {suffix}")
-        return False
-
-    def _hashed(self, path: Path) -> str | None:
-        """The file's hash; None of a pipe, and of what cannot be read, which others complain of."""
-        with suppress(OSError):
-            if path.is_file() and path.stat().st_size > _LONG_HASH:
-                self._say(f"hashing {path.name} ...")
-            return file_sha256(path)
-        return None
 
     def process(
         self, frames: Iterable[ByteImage | av.VideoFrame], *, colour: Colour = "rgb"
@@ -357,8 +327,3 @@ class FaceDeblurPipeline:
         if strength > 0:
             after = sharpness(crop.image + np.float32(strength) * (restored - crop.image))
         return replace(crop.face, sharpness=sharpness(crop.image), sharpness_after=after)
-
-
-def _frames_ahead(info: SourceInfo) -> int:
-    bits = av.VideoFormat(info.pix_fmt).bits_per_pixel
-    return max(1, min(_AHEAD, _BYTES_AHEAD // max(1, info.width * info.height * bits // 8)))
