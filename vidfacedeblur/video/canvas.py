@@ -128,8 +128,9 @@ class FrameCanvas:
             self._writable = True
         place = self._stored(region)
         change = turned_back(np.ascontiguousarray(difference, np.float32), self._orientation)
-        changes = cv2.split(cv2.transform(change, self._difference_matrix))
-        for number, values in enumerate(changes):
+        changes = cv2.transform(change, self._difference_matrix)
+        for number in range(len(self._layout.components)):
+            values = cv2.extractChannel(changes, number)
             self._raise(number, place, values, *self._subsampling(number))
 
     @property

@@ -39,6 +39,8 @@ def configure(video: VideoStream, source: VideoSource, recipe: Recipe, time_base
     context.color_primaries = first.color_primaries
     context.color_trc = first.color_trc
     context.flags |= Flags.frame_duration
+    # PyAV's own choice, slices, is slower, and a picture in slices compresses worse.
+    context.thread_type = "AUTO"
     context.options = dict(recipe.settings)
     if recipe.constant_rate:
         context.max_b_frames = 0
