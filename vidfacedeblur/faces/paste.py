@@ -17,7 +17,7 @@ by 0.8, and PSNR stays within 0.003 dB.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -69,14 +69,28 @@ def paste_all(
             continue
         difference = resized(change, crop.region.width)
         mean = _mean_under(masks[number], difference)
-        weights = _shared(number, masks, crops) * np.float32(strength)
-        inside = visible(crop.region, canvas)
+        weights = _shared(number, masks, crops)
+        inside = visible(_covered(masks[number], crop.region), canvas)
         if inside.width > 0 and inside.height > 0:
             part = _part(inside, crop.region)
             # By cv2: numpy takes several times as long where it repeats along three channels.
-            cv2.subtract(difference, (*map(float, mean), 0.0), dst=difference)
-            cv2.multiply(difference, cv2.merge([weights] * 3), dst=difference)
-            canvas.add(inside, difference[part])
+            change = cv2.subtract(difference[part], (*map(float, mean), 0.0))
+            scaled = weights[part] if strength == 1 else weights[part] * np.float32(strength)
+            cv2.multiply(change, cv2.merge([scaled] * 3), dst=change)
+            canvas.add(inside, cast(FloatImage, change))
+
+
+def _covered(mask: Mask, region: Region) -> Region:
+    """The part of a region, of the mask's size, in which the mask is not 0."""
+    rows, columns = (np.flatnonzero(mask.max(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return Region(region.x0, region.y0, region.x0, region.y0)
+    return Region(
+        region.x0 + int(columns[0]),
+        region.y0 + int(rows[0]),
+        region.x0 + int(columns[-1]) + 1,
+        region.y0 + int(rows[-1]) + 1,
+    )
 
 
 def face_mask(face: Face, region: Region) -> Mask:
