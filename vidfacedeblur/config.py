@@ -59,6 +59,8 @@ class FaceOptions:
     picture's shorter side, never below 20."""
     min_score: float = 0.9
     """Least detector probability of a face that is deblurred, 0 to 1."""
+    detect_every: int | None = None
+    """Frames from one search of the whole picture to the next; None: as the video needs it."""
     strength: float = 1.0
     """How much of the network's correction is applied, 0 (nothing) to 1."""
     crop_size: int | None = None
@@ -68,6 +70,8 @@ class FaceOptions:
         _one_of("--faces", self.faces, ("all", "none"))
         _within("--strength", self.strength, 0, 1)
         _within("--min-score", self.min_score, 0, 1)
+        if self.detect_every is not None:
+            _within("--detect-every", self.detect_every, 1, 1000)
         if self.min_face is not None:
             _within("--min-face", self.min_face, 12, 10_000)
         if self.crop_size is not None and self.crop_size not in CROP_SIZES:

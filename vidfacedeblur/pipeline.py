@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -31,7 +32,7 @@ from vidfacedeblur.config import (
 from vidfacedeblur.deblur import open_deblurrer
 from vidfacedeblur.engines import choose, mtcnn_specs, open_network
 from vidfacedeblur.errors import OptionError
-from vidfacedeblur.faces import MtcnnDetector, Tracker, cut, paste_all, sharpness
+from vidfacedeblur.faces import FaceFinder, MtcnnDetector, cut, paste_all, sharpness
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.outcome import frames_ahead, hash_of, may_copy, summary_of
 from vidfacedeblur.provenance import provenance_line
@@ -225,11 +226,11 @@ class FaceDeblurPipeline:
         Raises:
             OptionError: A frame is of another shape or type.
         """
-        tracker = Tracker()
+        finder = FaceFinder(self._detector, self.faces)
         for index, picture in enumerate(frames):
             work = work_on(index, picture, colour)
-            self._find(work, tracker)
-            self._deblur([work])
+            for found in self._found([work], finder):
+                self._deblur([found])
             yield work.result(given_back(work, picture, colour))
 
     def process_image(
@@ -251,7 +252,7 @@ class FaceDeblurPipeline:
         """
         work = work_on(0, image, colour)
         if faces is None:
-            self._find(work, Tracker())
+            list(self._found([work], FaceFinder(self._detector, self.faces)))
         else:
             work.faces = [as_face(face) for face in faces]
         self._deblur([work])
@@ -279,30 +280,24 @@ class FaceDeblurPipeline:
 
     def _edited(self, works: Iterable[Work]) -> Generator[Work, None, None]:
         """Detect, deblur and paste, in groups of frames where that helps the device."""
-        tracker = Tracker()
+        finder = FaceFinder(self._detector, self.faces, holds_back=True)
         on_gpu = self.deblurrer.network.device != "cpu"
-
-        def found() -> Iterator[Work]:
-            for work in works:
-                self._find(work, tracker)
-                yield work
-
-        for group in grouped(found(), _GPU_GROUP if on_gpu else 1):
+        for group in grouped(self._found(works, finder), _GPU_GROUP if on_gpu else 1):
             self._deblur(group)
             yield from group
 
-    def _find(self, work: Work, tracker: Tracker) -> None:
-        """Fill in the faces of a frame."""
+    def _found(self, works: Iterable[Work], finder: FaceFinder) -> Iterator[Work]:
+        """Fill in the faces of frames; a finder that holds back gives them in stretches."""
         if self.faces.faces == "none":
+            yield from works
             return
-        with work.clock.measure("detect"):
-            canvas = work.canvas
-            found = self._detector.detect(
-                canvas.rgb(),
-                min_face=self.faces.min_face_for(canvas.width, canvas.height),
-                min_score=self.faces.min_score,
-            )
-            work.faces = tracker.update(work.frame.index, found)
+        waiting: deque[Work] = deque()
+        for work in works:
+            waiting.append(work)
+            with work.clock.measure("detect"):
+                settled = finder.push(work.canvas)
+            yield from _with_faces(waiting, settled)
+        yield from _with_faces(waiting, finder.flush())
 
     def _deblur(self, works: Sequence[Work]) -> None:
         """Cut, deblur and paste the faces of some frames, all crops of a size as one batch."""
@@ -327,3 +322,10 @@ class FaceDeblurPipeline:
         if strength > 0:
             after = sharpness(crop.image + np.float32(strength) * (restored - crop.image))
         return replace(crop.face, sharpness=sharpness(crop.image), sharpness_after=after)
+
+
+def _with_faces(waiting: deque[Work], settled: list[list[Face]]) -> Iterator[Work]:
+    for faces in settled:
+        work = waiting.popleft()
+        work.faces = faces
+        yield work

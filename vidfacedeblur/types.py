@@ -219,6 +219,9 @@ class Canvas(Protocol):
     def rgb(self) -> ByteImage:
         """The whole upright picture, (H, W, 3) uint8 RGB, to look for faces in. Read only."""
 
+    def glance(self) -> ByteImage:
+        """Some hundreds of its samples, a coarse (h, w) of brightness, to tell pictures apart."""
+
     def read(self, region: Region) -> FloatImage:
         """A region inside the picture, as (h, w, 3) float32 RGB in [0, 1]."""
 

@@ -69,12 +69,16 @@ def looped(clip: Path, path: Path, *, minutes: float) -> Path:
     with av.open(clip) as source, av.open(path, "w") as target:
         copies = {s.index: target.add_stream_from_template(s) for s in source.streams}
         length = Fraction(source.duration, av.time_base)
+        last: dict[int, int] = {}
         for turn in range(max(1, round(minutes * 60 / length))):
             source.seek(0)
             for packet in source.demux():
                 if packet.pts is not None and packet.dts is not None:
                     ticks = round(turn * length / packet.time_base)
                     packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                    if packet.dts <= last.get(packet.stream_index, packet.dts - 1):
+                        continue  # sound that reaches over the seam
+                    last[packet.stream_index] = packet.dts
                     packet.stream = copies[packet.stream_index]
                     target.mux(packet)
     return path

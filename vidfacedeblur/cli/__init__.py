@@ -175,7 +175,9 @@ def _options(values: dict[str, Any]) -> tuple[ModelOptions, FaceOptions, VideoOp
 
     return (
         ModelOptions(**pick("model", "weights", "engine", "device", "threads")),
-        FaceOptions(**pick("faces", "strength", "min_face", "min_score", "crop_size")),
+        FaceOptions(
+            **pick("faces", "strength", "min_face", "min_score", "crop_size", "detect_every")
+        ),
         VideoOptions(
             **pick("start", "duration", "encoder", "crf", "preset", "pipe_format"),
             **pick("overwrite", "copy_if_no_faces", "strip_metadata", "keep_partial", "strict"),

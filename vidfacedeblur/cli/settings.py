@@ -63,7 +63,7 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
-def _crop_size(text: str) -> int | None:
+def _or_auto(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
@@ -94,10 +94,18 @@ SETTINGS: tuple[Setting, ...] = (
         "PX",
         group="faces",
     ),
+    Setting(
+        "detect-every",
+        _or_auto,
+        None,
+        "frames from one search of the whole picture to the next (by what happens)",
+        "auto|N",
+        group="faces",
+    ),
     Setting("min-score", float, _FACES.min_score, "least face probability", "X", group="faces"),
     Setting(
         "crop-size",
-        _crop_size,
+        _or_auto,
         None,
         "side of the crops given to the network: auto, or a multiple of 32 to 512",
         "auto|PX",

@@ -11,11 +11,13 @@ from vidfacedeblur.faces.crop import (
 )
 from vidfacedeblur.faces.detect import MtcnnDetector
 from vidfacedeblur.faces.paste import face_mask, paste, paste_all
+from vidfacedeblur.faces.schedule import FaceFinder
 from vidfacedeblur.faces.sharpness import sharpness
 from vidfacedeblur.faces.track import Tracker
 
 __all__ = [
     "MARGIN",
+    "FaceFinder",
     "MtcnnDetector",
     "Tracker",
     "choose_size",

@@ -20,14 +20,16 @@ from vidfacedeblur.faces.proposals import WINDOW, propose, pyramid
 from vidfacedeblur.faces.resample import Batch, SumTable
 from vidfacedeblur.types import Box, ByteImage, Face, Network
 
-_RNET_SIDE, _ONET_SIDE = 24, 48
+_RNET_SIDE = 24
+ONET_SIDE = 48
+"""Side of the crops that the last network judges, in pixels."""
 _OVERLAP = 0.7
-_CHUNK = {_RNET_SIDE: 32, _ONET_SIDE: 8}
+_CHUNK = {_RNET_SIDE: 32, ONET_SIDE: 8}
 """Crops that a CPU is given at once: one shape to prepare for, and small enough for its cache."""
 
 _LARGE = 2**24
 """Pixels above which a picture is shrunk first; the table of sums takes 16 bytes for each."""
-_ENOUGH = _ONET_SIDE
+_ENOUGH = ONET_SIDE
 """Pixels of the smallest face wanted that are left then; the networks look at no more."""
 
 Picture = tuple[SumTable, int, int]
@@ -99,19 +101,33 @@ class MtcnnDetector:
 
     def _decide(self, picture: Picture, squares: Boxes, min_score: float) -> list[Face]:
         """Faces that O-Net finds in the squares, the largest first."""
-        squares, crops = _crops(picture, squares, _ONET_SIDE)
+        squares, crops = _crops(picture, squares, ONET_SIDE)
         if not len(squares):
             return []
-        regression, scores, points = _in_chunks(self._onet, crops)
         # A face below min_score never removes one above it, so it can go before the thinning.
-        passed = (scores > np.float32(self._thresholds[2])) & (scores >= np.float32(min_score))
-        squares, scores = squares[passed], scores[passed]
-        boxes = moved(squares, regression[passed], extra=1)
-        landmarks = _landmarks(squares, points[passed])
+        found = [face for face in self.judge(squares, crops, min_score) if face is not None]
+        boxes = np.array([face.box for face in found], np.float32).reshape(-1, 4)
+        scores = np.array([face.score for face in found], np.float32)
         kept = thinned(boxes, scores, threshold=_OVERLAP, measure="smaller")
-        faces = [_face(boxes[i], scores[i], landmarks[i]) for i in kept]
-        faces = [face for face in faces if _touches(face.box, *picture[1:])]
+        faces = [found[i] for i in kept if _touches(found[i].box, *picture[1:])]
         return sorted(faces, key=lambda face: face.box.width * face.box.height, reverse=True)
+
+    def judge(self, squares: Boxes, crops: Batch, min_score: float) -> list[Face | None]:
+        """What O-Net says of squares: the face in each, or None.
+
+        Args:
+            squares: (N, 4) in pixels.
+            crops: What they show, (N, 3, 48, 48), scaled as `resample.Batch`.
+            min_score: Least probability of a face; at least the detector's own threshold.
+        """
+        regression, scores, points = _in_chunks(self._onet, crops)
+        passed = (scores > np.float32(self._thresholds[2])) & (scores >= np.float32(min_score))
+        boxes = moved(squares, regression, extra=1)
+        landmarks = _landmarks(squares, points)
+        return [
+            _face(boxes[i], scores[i], landmarks[i]) if passed[i] else None
+            for i in range(len(squares))
+        ]
 
 
 def _crops(picture: Picture, squares: Boxes, side: int) -> tuple[Boxes, Batch]:

@@ -59,6 +59,11 @@ class Tracker:
         """Forget all faces, as at a cut. Numbers are not used again."""
         self._tracks = []
 
+    def expected(self, index: int) -> list[tuple[int, Box]]:
+        """Number and likely place of each face that the frame before this one showed."""
+        recent = (track for track in self._tracks if track.index == index - 1)
+        return [(track.number, track.expected(index)) for track in recent]
+
     def update(self, index: int, faces: Sequence[Face]) -> list[Face]:
         """Number the faces of the next frame; returns them in the order given.
 

@@ -33,6 +33,9 @@ from vidfacedeblur.video.orientation import (
 Plane = NDArray[Any]
 """Samples of one component, uint8 or uint16."""
 
+_GLANCE = 24
+"""Samples along the shorter side of a picture that a glance takes, about."""
+
 _GRAY_WEIGHTS = np.array([[0.299, 0.587, 0.114]], np.float32)
 
 
@@ -64,6 +67,9 @@ class ArrayCanvas:
         view = self._upright.view()
         view.flags.writeable = False
         return view
+
+    def glance(self) -> ByteImage:
+        return _coarse(self._upright[..., 1])
 
     def read(self, region: Region) -> FloatImage:
         _check_inside(region, self)
@@ -104,6 +110,11 @@ class FrameCanvas:
         )
         image = cast(ByteImage, converted.to_ndarray())
         return turned_upright(image, self._orientation)
+
+    def glance(self) -> ByteImage:
+        layout = self._layout
+        coarse = _coarse(_samples(self._picture, layout, layout.components[0]))
+        return cast(ByteImage, (coarse >> (layout.shift + layout.bits - 8)).astype(np.uint8))
 
     def read(self, region: Region) -> FloatImage:
         _check_inside(region, self)
@@ -191,6 +202,12 @@ class FrameCanvas:
             block[...] = old + (raised << self._layout.shift)
         else:
             block[...] = _raised(old, values, self._layout.top)
+
+
+def _coarse(plane: Plane) -> Plane:
+    """Every so many samples of a plane, a copy."""
+    step = max(1, min(plane.shape) // _GLANCE)
+    return plane[step // 2 :: step, step // 2 :: step].copy()
 
 
 def _check_inside(region: Region, canvas: Canvas, difference: FloatImage | None = None) -> None:

@@ -1,0 +1,134 @@
+"""Key frames, faces followed between them, backwards fill, cuts, and mistakes of a single frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vidfacedeblur.config import FaceOptions
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.faces import FaceFinder, MtcnnDetector, schedule
+from vidfacedeblur.types import Box, Canvas, Face, Frame
+from vidfacedeblur.video import open_canvas
+
+
+class Stage:
+    """A detector and a confirmation that know where the faces are, frame by frame."""
+
+    def __init__(self, truth: list[list[Box]], found: dict[int, list[Box]] | None = None) -> None:
+        self.truth = truth
+        self.found = found or {}
+        """What the whole detector sees, where that is not the truth."""
+        self.searched: list[int] = []
+
+    def detect(self, rgb: np.ndarray, *, min_face: int, min_score: float) -> list[Face]:
+        number = int(rgb[0, 0, 0])
+        self.searched.append(number)
+        return [Face(box, 0.99) for box in self.found.get(number, self.truth[number])]
+
+    def confirm(
+        self, _: MtcnnDetector, canvas: Canvas, expected: list[Box], *, min_score: float
+    ) -> list[Face | None]:
+        number = int(canvas.rgb()[0, 0, 0])
+        return [
+            next((Face(b, 0.95) for b in self.truth[number] if abs(b.x0 - box.x0) < 8), None)
+            for box in expected
+        ]
+
+
+def picture(number: int, level: int = 100) -> Canvas:
+    image = np.full((64, 64, 3), level, np.uint8)
+    image[0, 0, 0] = number
+    return open_canvas(Frame(number, image))
+
+
+def go(
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    every: int | None = 5,
+    holds_back: bool = True,
+    levels: dict[int, int] | None = None,
+) -> list[list[Face]]:
+    monkeypatch.setattr(schedule, "confirm", stage.confirm)
+    options = FaceOptions(detect_every=every)
+    finder = FaceFinder(stage, options, holds_back=holds_back)  # type: ignore[arg-type]
+    settled: list[list[Face]] = []
+    for number in range(len(stage.truth)):
+        settled += finder.push(picture(number, (levels or {}).get(number, 100)))
+    return settled + finder.flush()
+
+
+def box(x: float) -> Box:
+    return Box(x, 10, x + 20, 34)
+
+
+def numbers(settled: list[list[Face]]) -> list[list[int | None]]:
+    return [[face.track for face in faces] for faces in settled]
+
+
+def test_the_whole_picture_is_searched_on_key_frames_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage([[box(i)] for i in range(20)])
+    settled = go(stage, monkeypatch)
+    assert stage.searched == [0, 5, 10, 15]
+    assert [faces[0].box for faces in settled] == [box(i) for i in range(20)]
+    assert numbers(settled) == [[1]] * 20
+
+
+def test_every_frame_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage([[box(i)] for i in range(6)])
+    go(stage, monkeypatch, every=1)
+    assert stage.searched == list(range(6))
+
+
+def test_a_face_is_found_back_to_where_it_came_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage([[box(0)] + ([box(40)] if i >= 7 else []) for i in range(12)])
+    settled = go(stage, monkeypatch)
+    assert numbers(settled) == [[1]] * 7 + [[1, 2]] * 5
+    # Without holding back there is only what is known at the time.
+    settled = go(Stage(stage.truth), monkeypatch, holds_back=False)
+    assert numbers(settled) == [[1]] * 10 + [[1, 2]] * 2
+
+
+def test_nothing_is_held_back_where_that_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage([[box(0)] for _ in range(3)])
+    monkeypatch.setattr(schedule, "confirm", stage.confirm)
+    finder = FaceFinder(stage, FaceOptions())  # type: ignore[arg-type]
+    assert [len(finder.push(picture(i))) for i in range(3)] == [1, 1, 1]
+    assert finder.flush() == []
+
+
+def test_a_lost_face_is_looked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    jump = [[box(0)] if i < 3 else [box(30)] for i in range(5)]
+    stage = Stage(jump)
+    settled = go(stage, monkeypatch)
+    assert stage.searched == [0, 3]
+    assert [len(faces) for faces in settled] == [1] * 5
+
+
+def test_a_face_that_the_detector_misses_is_kept_where_it_is_confirmed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage([[box(0)] for _ in range(12)], found={5: []})
+    assert numbers(go(stage, monkeypatch)) == [[1]] * 12
+
+
+def test_a_cut_is_a_key_frame_and_no_face_crosses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = [[box(0)] for _ in range(8)]
+    stage = Stage(truth)
+    settled = go(stage, monkeypatch, levels=dict.fromkeys(range(3, 8), 200))
+    assert stage.searched == [0, 3]
+    assert numbers(settled) == [[1]] * 3 + [[2]] * 5
+
+
+def test_a_mistake_of_a_single_frame_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = [[box(0)] for _ in range(12)]
+    stage = Stage(truth, found={5: [box(0), box(40)]})
+    assert numbers(go(stage, monkeypatch)) == [[1]] * 12
+    # In a single picture nothing can be looked for elsewhere.
+    assert numbers(go(Stage([[box(0)]]), monkeypatch)) == [[1]]
+
+
+def test_wrong_intervals() -> None:
+    with pytest.raises(OptionError, match="--detect-every"):
+        FaceOptions(detect_every=0)

@@ -1,0 +1,173 @@
+"""When to look for faces everywhere, and when only where they are expected.
+
+The whole detector searches key frames: the first, every few frames, at a cut, and where a face was
+lost. In between, known faces are confirmed where they should be. Where frames may be held back, a
+face that turns up on a key frame is followed backwards too, to the frame on which it came in, and
+one that was seen a single time and not confirmed on a neighbouring frame is taken for a mistake.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidfacedeblur.config import FaceOptions
+from vidfacedeblur.faces.boxes import iou
+from vidfacedeblur.faces.detect import MtcnnDetector
+from vidfacedeblur.faces.follow import confirm
+from vidfacedeblur.faces.track import Tracker
+from vidfacedeblur.types import Box, ByteImage, Canvas, Face
+
+EVERY = 6
+"""Frames from one key frame to the next, unless something happens."""
+_LEAST_WAIT = 2
+"""Frames after a key frame before a lost face calls for another."""
+_FOLLOWED = 0.8
+"""Least probability of a known face where it is expected."""
+_SAME = 0.4
+"""Overlap from which on two boxes show one face."""
+_CUT = 16.0
+"""Mean change of brightness, in levels of 255, that may be a cut ..."""
+_SUDDEN = 4.0
+"""... if it is so many times what has been usual."""
+
+
+@dataclass
+class _Held:
+    """A frame whose faces may still change."""
+
+    canvas: Canvas
+    faces: list[Face] = field(default_factory=list)
+
+
+class FaceFinder:
+    """Finds the faces of a video, frame by frame.
+
+    Args:
+        detector: Searches key frames; its last network confirms.
+        options: How small and how sure faces must be, and how far key frames lie apart.
+        holds_back: Whether frames may wait for the next key frame, so that faces are complete.
+    """
+
+    def __init__(
+        self, detector: MtcnnDetector, options: FaceOptions, *, holds_back: bool = False
+    ) -> None:
+        self._detector = detector
+        self._options = options
+        self._every = options.detect_every or EVERY
+        self._holds_back = holds_back
+        self._tracker = Tracker()
+        self._held: list[_Held] = []
+        self._count = 0
+        self._key = 0  # number of the last key frame
+        self._scene = 0  # of the first frame since the last cut
+        self._glance: ByteImage | None = None
+        self._usual = 0.0
+        self._seen: Counter[int] = Counter()
+        self._missed: set[int] = set()
+
+    def push(self, canvas: Canvas) -> list[list[Face]]:
+        """Take the next frame's canvas, before anything is changed on it.
+
+        Returns:
+            The faces of each frame that is settled, in order: of this one alone where nothing is
+            held back, else of those before this one if it is a key frame.
+        """
+        number = self._count
+        self._count += 1
+        cut = self._is_cut(canvas)
+        if cut:
+            self._tracker.reset()
+            self._scene = number
+        known = self._tracker.expected(number)
+        faces = self._confirmed(canvas, known)
+        lost = len(faces) < len(known) and number - self._key >= _LEAST_WAIT
+        if cut or lost or number == 0 or number - self._key >= self._every:
+            return self._on_key_frame(number, canvas, faces)
+        return self._settle(canvas, self._tracker.update(number, faces), key=False)
+
+    def flush(self) -> list[list[Face]]:
+        """The faces of the frames that are still held back."""
+        settled, self._held = [self._kept(held.faces) for held in self._held], []
+        return settled
+
+    def _on_key_frame(self, number: int, canvas: Canvas, followed: list[Face]) -> list[list[Face]]:
+        self._key = number
+        found = self._detector.detect(
+            canvas.rgb(),
+            min_face=self._options.min_face_for(canvas.width, canvas.height),
+            min_score=self._options.min_score,
+        )
+        more = [face for face in followed if not _overlaps(face.box, found)]
+        faces = self._tracker.update(number, found + more)
+        if self._holds_back:
+            for face in faces:
+                if self._seen[face.track or 0] == 0:
+                    self._fill_backwards(number, face)
+        return self._settle(canvas, faces, key=True)
+
+    def _settle(self, canvas: Canvas, faces: list[Face], *, key: bool) -> list[list[Face]]:
+        self._seen.update(face.track or 0 for face in faces)
+        if not self._holds_back:
+            return [faces]
+        settled = self.flush() if key else []
+        self._held.append(_Held(canvas, faces))
+        return settled
+
+    def _confirmed(self, canvas: Canvas, known: Sequence[tuple[int, Box]]) -> list[Face]:
+        """The known faces that are where they are expected, each once."""
+        boxes = [box for _, box in known]
+        found = confirm(self._detector, canvas, boxes, min_score=self._least)
+        self._missed.update(n for (n, _), face in zip(known, found, strict=True) if face is None)
+        faces: list[Face] = []
+        for face in sorted((f for f in found if f), key=lambda face: -face.score):
+            if not _overlaps(face.box, faces):
+                faces.append(face)
+        return faces
+
+    def _fill_backwards(self, number: int, face: Face) -> None:
+        """Follow a face that is new on a key frame to where it came in."""
+        for back, held in enumerate(reversed(self._held), 1):
+            if number - back < self._scene:
+                return
+            (before,) = confirm(self._detector, held.canvas, [face.box], min_score=self._least)
+            if before is None or _overlaps(before.box, held.faces):
+                self._missed.add(face.track or 0)
+                return
+            face = replace(before, track=face.track)
+            held.faces.append(face)
+            self._seen[face.track or 0] += 1
+
+    def _kept(self, faces: list[Face]) -> list[Face]:
+        """Without those that were seen once, and then looked for and not found."""
+        return [
+            face
+            for face in faces
+            if self._seen[face.track or 0] > 1 or face.track not in self._missed
+        ]
+
+    @property
+    def _least(self) -> float:
+        return min(_FOLLOWED, self._options.min_score)
+
+    def _is_cut(self, canvas: Canvas) -> bool:
+        now, before = canvas.glance(), self._glance
+        self._glance = now
+        if before is None or before.shape != now.shape:
+            return before is not None
+        change = float(np.abs(now.astype(np.int16) - before).mean())
+        cut = change > _CUT and change > _SUDDEN * self._usual
+        if not cut:
+            self._usual += 0.2 * (change - self._usual)
+        return cut
+
+
+def _overlaps(box: Box, faces: Sequence[Face]) -> bool:
+    if not faces:
+        return False
+    others: NDArray[np.float32] = np.array([face.box for face in faces], np.float32)
+    return bool((iou(np.array([box], np.float32), others) > _SAME).any())
