@@ -24,9 +24,9 @@ from vidfacedeblur.types import Box, ByteImage, Canvas, Face
 
 EVERY = 6
 """Frames from one key frame to the next, unless something happens."""
-_LEAST_WAIT = 2
+_LEAST_WAIT = 1
 """Frames after a key frame before a lost face calls for another."""
-_FOLLOWED = 0.8
+_FOLLOWED = 0.7
 """Least probability of a known face where it is expected."""
 _SAME = 0.4
 """Overlap from which on two boxes show one face."""
