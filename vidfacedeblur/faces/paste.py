@@ -64,7 +64,7 @@ def paste_all(
     """
     masks = [face_mask(crop.face, crop.region) for crop in crops]
     for number, (crop, image) in enumerate(zip(crops, restored, strict=True)):
-        change = cv2.subtract(image, crop.image)
+        change = cast(FloatImage, cv2.subtract(image, crop.image))
         if strength == 0 or not cv2.norm(change, cv2.NORM_INF):
             continue
         difference = resized(change, crop.region.width)
@@ -74,10 +74,10 @@ def paste_all(
         if inside.width > 0 and inside.height > 0:
             part = _part(inside, crop.region)
             # By cv2: numpy takes several times as long where it repeats along three channels.
-            change = cv2.subtract(difference[part], (*map(float, mean), 0.0))
+            centred = cv2.subtract(difference[part], np.append(mean, 0).astype(np.float64))
             scaled = weights[part] if strength == 1 else weights[part] * np.float32(strength)
-            cv2.multiply(change, cv2.merge([scaled] * 3), dst=change)
-            canvas.add(inside, cast(FloatImage, change))
+            cv2.multiply(centred, cv2.merge([scaled] * 3), dst=centred)
+            canvas.add(inside, cast(FloatImage, centred))
 
 
 def _covered(mask: Mask, region: Region) -> Region:
