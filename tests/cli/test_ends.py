@@ -33,7 +33,7 @@ def pipeline(small_weights: Path) -> Iterator[FaceDeblurPipeline]:
 STAGES: dict[str, tuple[str, str]] = {
     "demux": ("vidfacedeblur.video.reading.Reader", "_notice_gap"),
     "decode": ("vidfacedeblur.video.source.VideoSource", "_frame"),
-    "detect": ("vidfacedeblur.pipeline.FaceDeblurPipeline", "_find"),
+    "detect": ("vidfacedeblur.faces.schedule.FaceFinder", "push"),
     "deblur": ("vidfacedeblur.deblur.Deblurrer", "crops"),
     "paste": ("vidfacedeblur.video.canvas.FrameCanvas", "add"),
     "encode": ("vidfacedeblur.video.sink.VideoSink", "_encode"),

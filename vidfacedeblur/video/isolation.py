@@ -70,14 +70,14 @@ class Child:
             os.close(handle)
         self.frames, self.results = Wire(frames, reads=True), Wire(results, reads=True)
         self.edits = Wire(told, reads=False)
-        self.edits.send(
-            {
-                "source": str(source),
-                "target": None if target is None else str(target),
-                "options": asdict(options),
-                "provenance": provenance,
-            }
-        )
+        job = {
+            "source": str(source),
+            "target": None if target is None else str(target),
+            "options": asdict(options),
+            "provenance": provenance,
+        }
+        with suppress(BrokenPipeError):  # then it ended at once, and is asked why
+            self.edits.send(job)
 
     def receive(self, wire: Wire, *, patient: bool = False) -> dict[str, Any]:
         """The next message; what went wrong in the child is raised here.
