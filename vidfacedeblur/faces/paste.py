@@ -63,7 +63,8 @@ def paste_all(
         restored: For each, (S, S, 3) float32 RGB in [0, 1] of the crop's size.
         strength: How much of the difference is applied, 0 to 1.
     """
-    masks = [face_mask(crop.face, crop.region) for crop in crops]
+    soft = [_mask_and_cover(crop.face, crop.region) for crop in crops]
+    masks = [mask for mask, _ in soft]
     for number, (crop, image) in enumerate(zip(crops, restored, strict=True)):
         change = cast(FloatImage, cv2.subtract(image, crop.image))
         if strength == 0 or not cv2.norm(change, cv2.NORM_INF):
@@ -71,7 +72,7 @@ def paste_all(
         difference = resized(change, crop.region.width)
         mean = _mean_under(masks[number], difference)
         weights = _shared(number, masks, crops)
-        inside = visible(_covered(crop.face, crop.region), canvas)
+        inside = visible(soft[number][1], canvas)
         if inside.width > 0 and inside.height > 0:
             part = _part(inside, crop.region)
             # By cv2: numpy takes several times as long where it repeats along three channels.
@@ -83,6 +84,11 @@ def paste_all(
 
 def face_mask(face: Face, region: Region) -> Mask:
     """The soft mask of a face in a region, (H, W): 1 over the face, 0 on the outermost pixels."""
+    return _mask_and_cover(face, region)[0]
+
+
+def _mask_and_cover(face: Face, region: Region) -> tuple[Mask, Region]:
+    """A face's mask in a region, and the part of the region outside of which it is 0."""
     across, down = _distances(face, region)
     # From 1 at the ellipse to 0 at the feather's end, evenly in the square of the radius: a sum of
     # what the columns and the rows give, without a root.
@@ -90,7 +96,7 @@ def face_mask(face: Face, region: Region) -> Mask:
     mask = np.add(-scale * across, np.float32(_OUTER**2) * scale - scale * down[:, None])
     mask = _smooth_step(mask)
     _fall_to_edges(mask)
-    return mask
+    return mask, _covered(across, down, region)
 
 
 def _distances(face: Face, region: Region) -> tuple[Mask, Mask]:
@@ -105,9 +111,8 @@ def _distances(face: Face, region: Region) -> tuple[Mask, Mask]:
     return np.square(x), np.square(y)
 
 
-def _covered(face: Face, region: Region) -> Region:
-    """The part of a region outside of which the face's mask is 0."""
-    across, down = _distances(face, region)
+def _covered(across: Mask, down: Mask, region: Region) -> Region:
+    """The part of a region in which the distances (see `_distances`) are within the feather."""
     columns, rows = (np.flatnonzero(d < np.float32(_OUTER**2)) for d in (across, down))
     if not len(rows) or not len(columns):
         return Region(region.x0, region.y0, region.x0, region.y0)
