@@ -225,6 +225,12 @@ class Canvas(Protocol):
     def read(self, region: Region) -> FloatImage:
         """A region inside the picture, as (h, w, 3) float32 RGB in [0, 1]."""
 
+    def read_small(self, region: Region, side: int) -> FloatImage:
+        """A region inside the picture averaged or stretched to (side, side, 3), values as `read`.
+
+        Costs little where the region is large; colours may be off by half a chroma sample.
+        """
+
     def add(self, region: Region, difference: FloatImage) -> None:
         """Add (h, w, 3) float32, in units where 1 is full scale, to a region inside the picture.
 

@@ -20,18 +20,26 @@ class Stage:
         self.found = found or {}
         """What the whole detector sees, where that is not the truth."""
         self.searched: list[int] = []
+        self.smallest: list[int] = []
+        self.sure = 0.99
+        self.doubtful = 0.95
+        """Probabilities that a search, and that a confirmation gives."""
 
     def detect(self, rgb: np.ndarray, *, min_face: int, min_score: float) -> list[Face]:
         number = int(rgb[0, 0, 0])
         self.searched.append(number)
-        return [Face(box, 0.99) for box in self.found.get(number, self.truth[number])]
+        self.smallest.append(min_face)
+        faces = [Face(box, self.sure) for box in self.found.get(number, self.truth[number])]
+        return [face for face in faces if face.score >= min_score]
 
     def confirm(
         self, _: MtcnnDetector, canvas: Canvas, expected: list[Box], *, min_score: float
     ) -> list[Face | None]:
         number = int(canvas.rgb()[0, 0, 0])
         return [
-            next((Face(b, 0.95) for b in self.truth[number] if abs(b.x0 - box.x0) < 8), None)
+            next(
+                (Face(b, self.doubtful) for b in self.truth[number] if abs(b.x0 - box.x0) < 8), None
+            )
             for box in expected
         ]
 
@@ -103,7 +111,52 @@ def test_a_lost_face_is_looked_for_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     stage = Stage(jump)
     settled = go(stage, monkeypatch)
     assert stage.searched == [0, 3]
+    assert stage.smallest == [20, 20]
     assert [len(faces) for faces in settled] == [1] * 5
+
+
+def test_where_a_large_face_is_lost_no_small_ones_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = Box(0, 0, 48, 60)
+    stage = Stage([[large] if i < 3 else [] for i in range(5)])
+    go(stage, monkeypatch)
+    assert (stage.searched, stage.smallest) == ([0, 3], [20, 40])
+
+
+def test_where_nothing_happens_searches_become_rarer(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage([[box(0)] for _ in range(60)])
+    go(stage, monkeypatch, every=None)
+    gaps = np.diff(stage.searched)
+    assert (gaps[0], gaps[-1]) == (5, 8)
+
+
+def test_a_doubtful_face_counts_from_when_it_is_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage([[box(0)] for _ in range(12)])
+    stage.sure = stage.doubtful = 0.8
+    assert go(stage, monkeypatch) == [[]] * 12
+    stage.doubtful = 0.95  # a look at where it should be makes it sure
+    assert numbers(go(stage, monkeypatch)) == [[1]] * 12
+    settled = go(stage, monkeypatch, holds_back=False)
+    assert numbers(settled) == [[]] + [[1]] * 11
+
+
+def test_a_face_that_goes_for_a_frame_or_two_is_the_same_face(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truth = [[box(0)] if i not in (3, 4) else [] for i in range(10)]
+    assert numbers(go(Stage(truth), monkeypatch)) == [[1]] * 3 + [[]] * 2 + [[1]] * 5
+
+
+def test_faces_that_lie_upon_each_other_keep_their_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Both are followed, each by its number, although the other one comes as near.
+    truth = [[box(i), box(30 - i)] for i in range(8)]
+    settled = go(Stage(truth), monkeypatch)
+    assert [[(f.track, f.box) for f in faces] for faces in settled] == [
+        [(1, box(i)), (2, box(30 - i))] for i in range(8)
+    ]
 
 
 def test_a_face_that_the_detector_misses_is_kept_where_it_is_confirmed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -47,6 +48,22 @@ def planes(frame: Frame) -> list[NDArray[np.uint8]]:
 
 def unchanged(before: list[NDArray[np.uint8]], frame: Frame) -> bool:
     return all((a == b).all() for a, b in zip(before, planes(frame), strict=True))
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 6])
+@pytest.mark.parametrize("pix_fmt", SUPPORTED)
+def test_a_small_copy_shows_what_the_region_shows(pix_fmt: str, orientation: int) -> None:
+    frame = noise(pix_fmt, 96, 64, low=0.4, high=0.6)
+    frame.orientation = orientation
+    canvas = open_canvas(frame)
+    region = Region(8, 4, 56, 52)
+    expected = cv2.resize(canvas.read(region), (4, 4), interpolation=cv2.INTER_AREA)
+    small = canvas.read_small(region, 4)
+    assert small.dtype == np.float32
+    # Chroma is interpolated there, and averaged here.
+    assert np.abs(small - expected).mean() < 0.02
+    assert np.abs(small - expected).max() < 0.1
+    assert canvas.read_small(Region(8, 4, 13, 11), 24).shape == (24, 24, 3)
 
 
 @pytest.mark.parametrize("pix_fmt", SUPPORTED)

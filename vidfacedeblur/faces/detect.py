@@ -25,7 +25,7 @@ ONET_SIDE = 48
 """Side of the crops that the last network judges, in pixels."""
 _OVERLAP = 0.7
 _CHUNK = {_RNET_SIDE: 32, ONET_SIDE: 8}
-"""Crops that a CPU is given at once: one shape to prepare for, and small enough for its cache."""
+"""Crops that a CPU is given at once, at most: small enough for its cache."""
 
 _LARGE = 2**24
 """Pixels above which a picture is shrunk first; the table of sums takes 16 bytes for each."""
@@ -105,7 +105,8 @@ class MtcnnDetector:
         if not len(squares):
             return []
         # A face below min_score never removes one above it, so it can go before the thinning.
-        found = [face for face in self.judge(squares, crops, min_score) if face is not None]
+        least = max(min_score, float(np.nextafter(np.float32(self._thresholds[2]), np.float32(1))))
+        found = [face for face in self.judge(squares, crops, least) if face is not None]
         boxes = np.array([face.box for face in found], np.float32).reshape(-1, 4)
         scores = np.array([face.score for face in found], np.float32)
         kept = thinned(boxes, scores, threshold=_OVERLAP, measure="smaller")
@@ -118,10 +119,10 @@ class MtcnnDetector:
         Args:
             squares: (N, 4) in pixels.
             crops: What they show, (N, 3, 48, 48), scaled as `resample.Batch`.
-            min_score: Least probability of a face; at least the detector's own threshold.
+            min_score: Least probability of a face.
         """
         regression, scores, points = _in_chunks(self._onet, crops)
-        passed = (scores > np.float32(self._thresholds[2])) & (scores >= np.float32(min_score))
+        passed = scores >= np.float32(min_score)
         boxes = moved(squares, regression, extra=1)
         landmarks = _landmarks(squares, points)
         return [
@@ -141,11 +142,14 @@ def _crops(picture: Picture, squares: Boxes, side: int) -> tuple[Boxes, Batch]:
 
 
 def _in_chunks(network: Network, crops: Batch) -> tuple[NDArray[np.float32], ...]:
-    """Run a network on a batch; on a CPU in chunks of one size, the last one filled up."""
+    """Run a network on a batch; on a CPU in chunks of a few sizes, which it prepares for once."""
     if network.device != "cpu":
         return network(crops)
     count, chunk = len(crops), _CHUNK[crops.shape[-1]]
-    filled = np.concatenate([crops, np.zeros((-count % chunk, *crops.shape[1:]), np.float32)])
+    # The last chunk is filled up to a power of two: one face followed is a batch of one.
+    rest = count % chunk
+    spare = (1 << (rest - 1).bit_length()) - rest if rest else 0
+    filled = np.concatenate([crops, np.zeros((spare, *crops.shape[1:]), np.float32)])
     parts = [network(filled[i : i + chunk]) for i in range(0, len(filled), chunk)]
     return tuple(np.concatenate(outputs)[:count] for outputs in zip(*parts, strict=True))
 

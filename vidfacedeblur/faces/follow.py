@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidfacedeblur.faces.boxes import squared
-from vidfacedeblur.faces.crop import resized, visible, whole_pixels
+from vidfacedeblur.faces.crop import visible, whole_pixels
 from vidfacedeblur.faces.detect import ONET_SIDE, MtcnnDetector
 from vidfacedeblur.types import Box, Canvas, Face
 
@@ -55,12 +54,11 @@ def _can_be_seen(box: Box, canvas: Canvas) -> bool:
 
 
 def _crop(canvas: Canvas, square: Box) -> NDArray[np.float32]:
-    """What the square shows, (3, S, S), as the networks take it."""
+    """What the square shows, (3, S, S), as the networks take it.
+
+    What the picture's edge leaves of it is stretched, as the detector does.
+    """
     side = max(1, round(square.width))
     inside = visible(whole_pixels(square, side, canvas), canvas)
-    image = canvas.read(inside)
-    if image.shape[0] != image.shape[1]:  # cut by the edge: stretched, as the detector does
-        how = cv2.INTER_AREA if max(image.shape[:2]) > ONET_SIDE else cv2.INTER_LINEAR
-        image = np.asarray(cv2.resize(image, (ONET_SIDE, ONET_SIDE), interpolation=how))
-    scaled: NDArray[np.float32] = resized(image, ONET_SIDE).transpose(2, 0, 1)
+    scaled = canvas.read_small(inside, ONET_SIDE).transpose(2, 0, 1)
     return (scaled * np.float32(255) - np.float32(127.5)) / np.float32(128)

@@ -2,8 +2,10 @@
 
 The whole detector searches key frames: the first, every few frames, at a cut, and where a face was
 lost. In between, known faces are confirmed where they should be. Where frames may be held back, a
-face that turns up on a key frame is followed backwards too, to the frame on which it came in, and
-one that was seen a single time and not confirmed on a neighbouring frame is taken for a mistake.
+face that turns up is followed backwards too, to the frame on which it came in, and one that was
+seen a single time and not confirmed on a neighbouring frame is taken for a mistake. Doubtful faces
+are followed like sure ones, and count from the first time that they were sure: a face that is hard
+to see on a key frame may be plain on the next.
 """
 
 from __future__ import annotations
@@ -22,12 +24,16 @@ from vidfacedeblur.faces.follow import confirm
 from vidfacedeblur.faces.track import Tracker
 from vidfacedeblur.types import Box, ByteImage, Canvas, Face
 
-EVERY = 6
-"""Frames from one key frame to the next, unless something happens."""
-_LEAST_WAIT = 1
-"""Frames after a key frame before a lost face calls for another."""
+EVERY = 5
+"""Frames from one key frame to the next, unless something happens ..."""
+_SELDOM = 8
+"""... and where nothing has happened for some time."""
+_LARGER = 1.5
+"""Where a face is lost, faces down to its height divided by this are searched for at once."""
+_PATIENCE = 3
+"""Frames for which a lost face is still looked for where it should be."""
 _FOLLOWED = 0.7
-"""Least probability of a known face where it is expected."""
+"""Least probability of a known face where it is expected, and of a doubtful one anywhere."""
 _SAME = 0.4
 """Overlap from which on two boxes show one face."""
 _CUT = 16.0
@@ -59,6 +65,8 @@ class FaceFinder:
         self._detector = detector
         self._options = options
         self._every = options.detect_every or EVERY
+        self._seldom = options.detect_every or _SELDOM
+        self._wait = self._every
         self._holds_back = holds_back
         self._tracker = Tracker()
         self._held: list[_Held] = []
@@ -69,6 +77,9 @@ class FaceFinder:
         self._usual = 0.0
         self._seen: Counter[int] = Counter()
         self._missed: set[int] = set()
+        self._sure: set[int] = set()  # seen well enough at least once
+        self._last: set[int] = set()  # on the frame before
+        self._plain: set[int] = set()  # there, and well enough
 
     def push(self, canvas: Canvas) -> list[list[Face]]:
         """Take the next frame's canvas, before anything is changed on it.
@@ -83,54 +94,76 @@ class FaceFinder:
         if cut:
             self._tracker.reset()
             self._scene = number
-        known = self._tracker.expected(number)
+        known = self._tracker.expected(number, within=_PATIENCE)
+        if cut or number == 0 or number - self._key >= self._wait:
+            return self._on_key_frame(number, canvas, known)
         faces = self._confirmed(canvas, known)
-        lost = len(faces) < len(known) and number - self._key >= _LEAST_WAIT
-        if cut or lost or number == 0 or number - self._key >= self._every:
-            return self._on_key_frame(number, canvas, faces)
-        return self._settle(canvas, self._tracker.update(number, faces), key=False)
+        lost = self._plain - {face.track for face in faces}
+        if lost:
+            # A search for large faces only costs little.
+            smallest = min(box.height for number, box in known if number in lost) / _LARGER
+            found = self._search(canvas, at_least=round(smallest))
+            faces = found + [face for face in faces if not _overlaps(face.box, found)]
+        faces = self._tracker.update(number, faces)
+        return self._settle(number, canvas, faces, key=False)
 
     def flush(self) -> list[list[Face]]:
         """The faces of the frames that are still held back."""
         settled, self._held = [self._kept(held.faces) for held in self._held], []
         return settled
 
-    def _on_key_frame(self, number: int, canvas: Canvas, followed: list[Face]) -> list[list[Face]]:
-        self._key = number
-        found = self._detector.detect(
-            canvas.rgb(),
-            min_face=self._options.min_face_for(canvas.width, canvas.height),
-            min_score=self._options.min_score,
+    def _search(self, canvas: Canvas, *, at_least: int = 0) -> list[Face]:
+        """What the whole detector finds."""
+        smallest = self._options.min_face_for(canvas.width, canvas.height)
+        return self._detector.detect(
+            canvas.rgb(), min_face=max(smallest, at_least), min_score=self._least
         )
-        more = [face for face in followed if not _overlaps(face.box, found)]
-        faces = self._tracker.update(number, found + more)
-        if self._holds_back:
-            for face in faces:
-                if self._seen[face.track or 0] == 0:
-                    self._fill_backwards(number, face)
-        return self._settle(canvas, faces, key=True)
 
-    def _settle(self, canvas: Canvas, faces: list[Face], *, key: bool) -> list[list[Face]]:
+    def _on_key_frame(
+        self, number: int, canvas: Canvas, known: Sequence[tuple[int, Box]]
+    ) -> list[list[Face]]:
+        self._key = number
+        found = self._search(canvas)
+        missed = [(n, box) for n, box in known if not _overlaps(box, found)]
+        more = [f for f in self._confirmed(canvas, missed) if not _overlaps(f.box, found)]
+        faces = self._tracker.update(number, found + more)
+        new = any(face.track not in self._last for face in faces)
+        self._wait = self._every if new or missed else min(self._wait + 1, self._seldom)
+        return self._settle(number, canvas, faces, key=True)
+
+    def _settle(
+        self, number: int, canvas: Canvas, faces: list[Face], *, key: bool
+    ) -> list[list[Face]]:
         self._seen.update(face.track or 0 for face in faces)
+        least = self._options.min_score
+        self._last = {face.track or 0 for face in faces}
+        self._plain = {face.track or 0 for face in faces if face.score >= least}
+        self._sure |= self._plain
         if not self._holds_back:
-            return [faces]
+            return [self._kept(faces)]
+        if self._held:
+            before = {face.track for face in self._held[-1].faces}
+            for face in faces:
+                if face.track not in before:
+                    self._fill_backwards(number, face)
         settled = self.flush() if key else []
         self._held.append(_Held(canvas, faces))
         return settled
 
     def _confirmed(self, canvas: Canvas, known: Sequence[tuple[int, Box]]) -> list[Face]:
-        """The known faces that are where they are expected, each once."""
+        """The known faces that are where they are expected, with their numbers, each once."""
         boxes = [box for _, box in known]
         found = confirm(self._detector, canvas, boxes, min_score=self._least)
-        self._missed.update(n for (n, _), face in zip(known, found, strict=True) if face is None)
+        pairs = [(n, face) for (n, _), face in zip(known, found, strict=True) if face]
+        self._missed |= {n for n, _ in known} - {n for n, _ in pairs}
         faces: list[Face] = []
-        for face in sorted((f for f in found if f), key=lambda face: -face.score):
+        for track, face in sorted(pairs, key=lambda pair: -pair[1].score):
             if not _overlaps(face.box, faces):
-                faces.append(face)
+                faces.append(replace(face, track=track))
         return faces
 
     def _fill_backwards(self, number: int, face: Face) -> None:
-        """Follow a face that is new on a key frame to where it came in."""
+        """Follow a face that the frame before does not show to where it came in."""
         for back, held in enumerate(reversed(self._held), 1):
             if number - back < self._scene:
                 return
@@ -141,13 +174,16 @@ class FaceFinder:
             face = replace(before, track=face.track)
             held.faces.append(face)
             self._seen[face.track or 0] += 1
+            if face.score >= self._options.min_score:
+                self._sure.add(face.track or 0)
 
     def _kept(self, faces: list[Face]) -> list[Face]:
-        """Without those that were seen once, and then looked for and not found."""
+        """Those that were sure once, but for what was seen once, and looked for and not found."""
         return [
             face
             for face in faces
-            if self._seen[face.track or 0] > 1 or face.track not in self._missed
+            if face.track in self._sure
+            and (self._seen[face.track or 0] > 1 or face.track not in self._missed)
         ]
 
     @property

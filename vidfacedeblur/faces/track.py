@@ -59,9 +59,9 @@ class Tracker:
         """Forget all faces, as at a cut. Numbers are not used again."""
         self._tracks = []
 
-    def expected(self, index: int) -> list[tuple[int, Box]]:
-        """Number and likely place of each face that the frame before this one showed."""
-        recent = (track for track in self._tracks if track.index == index - 1)
+    def expected(self, index: int, *, within: int = 1) -> list[tuple[int, Box]]:
+        """Number and likely place of each face that one of the `within` frames before showed."""
+        recent = (track for track in self._tracks if 0 < index - track.index <= within)
         return [(track.number, track.expected(index)) for track in recent]
 
     def update(self, index: int, faces: Sequence[Face]) -> list[Face]:
@@ -69,7 +69,7 @@ class Tracker:
 
         Args:
             index: Number of the frame; higher than that of the call before, and may skip.
-            faces: What was found in it.
+            faces: What was found in it; those that have a number already keep it.
         """
         self._tracks = [t for t in self._tracks if 0 < index - t.index <= _GAP + 1]
         match = self._matched(index, faces)
@@ -89,22 +89,23 @@ class Tracker:
 
     def _matched(self, index: int, faces: Sequence[Face]) -> dict[int, _Track]:
         """Known faces by the position of the face that shows them."""
-        tracks = list(self._tracks)
-        if not tracks or not faces:
-            return {}
+        known = {track.number: track for track in self._tracks}
+        match = {i: known[f.track] for i, f in enumerate(faces) if f.track in known}
+        taken = {track.number for track in match.values()}
+        tracks = [track for track in self._tracks if track.number not in taken]
+        if not tracks or len(match) == len(faces):
+            return match
         likeness = _likeness(
             np.array([t.expected(index) for t in tracks], np.float32),
             np.array([f.box for f in faces], np.float32),
         )
-        match: dict[int, _Track] = {}
-        taken: set[int] = set()
         for pair in np.argsort(-likeness, axis=None, kind="stable"):
             t, f = divmod(int(pair), len(faces))
             if likeness[t, f] <= 0:
                 break
-            if t not in taken and f not in match:
+            if tracks[t].number not in taken and f not in match:
                 match[f] = tracks[t]
-                taken.add(t)
+                taken.add(tracks[t].number)
         return match
 
 

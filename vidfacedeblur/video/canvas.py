@@ -75,6 +75,11 @@ class ArrayCanvas:
         _check_inside(region, self)
         return self._upright[_rows_columns(region)].astype(np.float32) / np.float32(255)
 
+    def read_small(self, region: Region, side: int) -> FloatImage:
+        _check_inside(region, self)
+        block = np.ascontiguousarray(self._upright[_rows_columns(region)])
+        return _squeezed(block, side).astype(np.float32) / np.float32(255)
+
     def add(self, region: Region, difference: FloatImage) -> None:
         _check_inside(region, self, difference)
         block = self._upright[_rows_columns(region)]
@@ -119,11 +124,27 @@ class FrameCanvas:
     def read(self, region: Region) -> FloatImage:
         _check_inside(region, self)
         place = self._stored(region)
-        layout = self._layout
         samples = [
             self._floats(number, place, *self._subsampling(number))
-            for number in range(len(layout.components))
+            for number in range(len(self._layout.components))
         ]
+        return self._as_rgb(samples)
+
+    def read_small(self, region: Region, side: int) -> FloatImage:
+        _check_inside(region, self)
+        place = self._stored(region)
+        samples = []
+        for number, component in enumerate(self._layout.components):
+            plane = _samples(self._picture, self._layout, component)
+            wide, high = self._subsampling(number)
+            block = plane[_rows_columns(_chroma_grid(place, wide, high))]
+            small = _squeezed(np.ascontiguousarray(block), side)
+            samples.append(_code_values(small, self._layout.shift))
+        return self._as_rgb(samples)
+
+    def _as_rgb(self, samples: list[FloatImage]) -> FloatImage:
+        """Upright RGB in [0, 1] of a region's components in code values."""
+        layout = self._layout
         if layout.model == "yuv":
             rgb = cv2.transform(cv2.merge(samples), self._conversion.to_rgb)
         else:
@@ -202,6 +223,12 @@ class FrameCanvas:
             block[...] = old + (raised << self._layout.shift)
         else:
             block[...] = _raised(old, values, self._layout.top)
+
+
+def _squeezed(block: Plane, side: int) -> Plane:
+    """A block of samples averaged (or stretched) to a square."""
+    how = cv2.INTER_AREA if min(block.shape[:2]) > side else cv2.INTER_LINEAR
+    return cast(Plane, cv2.resize(block, (side, side), interpolation=how))
 
 
 def _coarse(plane: Plane) -> Plane:
