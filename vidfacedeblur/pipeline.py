@@ -32,7 +32,7 @@ from vidfacedeblur.config import (
 from vidfacedeblur.deblur import open_deblurrer
 from vidfacedeblur.engines import choose, mtcnn_specs, open_network
 from vidfacedeblur.errors import OptionError
-from vidfacedeblur.faces import FaceFinder, MtcnnDetector, cut, paste_all, sharpness
+from vidfacedeblur.faces import FaceFinder, MtcnnDetector, Steadier, cut, paste_all, sharpness
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.outcome import frames_ahead, hash_of, may_copy, summary_of
 from vidfacedeblur.provenance import provenance_line
@@ -48,7 +48,7 @@ from vidfacedeblur.types import (
     RunSummary,
 )
 from vidfacedeblur.video import SourceInfo, open_job
-from vidfacedeblur.work import Colour, Work, as_face, decoded, given_back, work_on
+from vidfacedeblur.work import Colour, Work, as_face, decoded, given_back, taken_in, work_on
 
 _log = logging.getLogger(__name__)
 _GPU_GROUP = 8
@@ -181,7 +181,7 @@ class FaceDeblurPipeline:
             # Closed in reverse: each thread has ended before what it uses is closed.
             frames = prefetch(decoded(opened), ahead=ahead, name="decode")
             stack.enter_context(closing(frames))
-            edited = prefetch(self._edited(frames), ahead=ahead, name="faces")
+            edited = prefetch(self._edited(frames, ahead), ahead=ahead, name="faces")
             stack.enter_context(closing(edited))
             stack.callback(opened.interrupt)
             for work in edited:
@@ -219,6 +219,8 @@ class FaceDeblurPipeline:
             frames: (H, W, 3) uint8 arrays, or `av.VideoFrame` with their pts.
             colour: Order of an array's channels.
 
+        A frame waits for the one after it, by which its faces are steadied.
+
         Yields:
             Results whose `image` is a changed copy of the array, or the same `av.VideoFrame`,
             changed in place.
@@ -226,12 +228,10 @@ class FaceDeblurPipeline:
         Raises:
             OptionError: A frame is of another shape or type.
         """
-        finder = FaceFinder(self._detector, self.faces)
-        for index, picture in enumerate(frames):
-            work = work_on(index, picture, colour)
-            for found in self._found([work], finder):
-                self._deblur([found])
-            yield work.result(given_back(work, picture, colour))
+        pictures: deque[ByteImage | av.VideoFrame] = deque()
+        for work in self._found(taken_in(frames, colour, pictures)):
+            self._deblur([work])
+            yield work.result(given_back(work, pictures.popleft(), colour))
 
     def process_image(
         self,
@@ -252,7 +252,7 @@ class FaceDeblurPipeline:
         """
         work = work_on(0, image, colour)
         if faces is None:
-            list(self._found([work], FaceFinder(self._detector, self.faces)))
+            list(self._found([work]))
         else:
             work.faces = [as_face(face) for face in faces]
         self._deblur([work])
@@ -278,26 +278,31 @@ class FaceDeblurPipeline:
         mixed = crops + self.faces.strength * (restored.astype(np.float32) - crops)
         return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
-    def _edited(self, works: Iterable[Work]) -> Generator[Work, None, None]:
+    def _edited(self, works: Iterable[Work], ahead: int) -> Generator[Work, None, None]:
         """Detect, deblur and paste, in groups of frames where that helps the device."""
-        finder = FaceFinder(self._detector, self.faces, holds_back=True)
         on_gpu = self.deblurrer.network.device != "cpu"
-        for group in grouped(self._found(works, finder), _GPU_GROUP if on_gpu else 1):
+        for group in grouped(self._found(works, ahead=ahead), _GPU_GROUP if on_gpu else 1):
             self._deblur(group)
             yield from group
 
-    def _found(self, works: Iterable[Work], finder: FaceFinder) -> Iterator[Work]:
-        """Fill in the faces of frames; a finder that holds back gives them in stretches."""
+    def _found(self, works: Iterable[Work], *, ahead: int = 0) -> Iterator[Work]:
+        """Fill in the faces of frames, which wait for one that follows, or for three times `ahead`.
+
+        Twice `ahead` is for faces to be found backwards, the rest for them to be steadied.
+        """
         if self.faces.faces == "none":
             yield from works
             return
+        finder = FaceFinder(self._detector, self.faces, holds_back=2 * ahead)
+        steadier = Steadier(ahead=ahead or 1)
         waiting: deque[Work] = deque()
         for work in works:
             waiting.append(work)
             with work.clock.measure("detect"):
-                settled = finder.push(work.canvas)
-            yield from _with_faces(waiting, settled)
-        yield from _with_faces(waiting, finder.flush())
+                settled = [steadier.push(found) for found in finder.push(work.canvas)]
+            yield from _with_faces(waiting, chain.from_iterable(settled))
+        settled = [steadier.push(found) for found in finder.flush()]
+        yield from _with_faces(waiting, chain(*settled, steadier.flush()))
 
     def _deblur(self, works: Sequence[Work]) -> None:
         """Cut, deblur and paste the faces of some frames, all crops of a size as one batch."""
@@ -317,14 +322,14 @@ class FaceDeblurPipeline:
 
     def _judged(self, crop: FaceCrop, restored: FloatImage) -> Face:
         """The face with its sharpness before and after; no "after" where nothing was applied."""
-        strength = self.faces.strength
+        strength = self.faces.strength * crop.face.weight
         after = None
         if strength > 0:
             after = sharpness(crop.image + np.float32(strength) * (restored - crop.image))
         return replace(crop.face, sharpness=sharpness(crop.image), sharpness_after=after)
 
 
-def _with_faces(waiting: deque[Work], settled: list[list[Face]]) -> Iterator[Work]:
+def _with_faces(waiting: deque[Work], settled: Iterable[list[Face]]) -> Iterator[Work]:
     for faces in settled:
         work = waiting.popleft()
         work.faces = faces

@@ -69,6 +69,8 @@ class Face:
     """Left eye, right eye, nose, left and right mouth corner, as seen by the viewer; or unknown."""
     track: int | None = None
     """The same number on every frame that shows the same face; counts from 1."""
+    weight: float = 1.0
+    """How much of the correction is applied, 0 to 1: less where a face comes or goes."""
     sharpness: float | None = None
     """How sharp the face was, 0 (blurred) to 1 (sharp); see `faces.sharpness`."""
     sharpness_after: float | None = None

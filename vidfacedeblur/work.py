@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -75,6 +76,18 @@ def work_on(index: int, picture: ByteImage | av.VideoFrame, colour: Colour) -> W
     rgb = picture if colour == "rgb" else picture[..., ::-1]
     frame = Frame(index, rgb.copy(order="C"))
     return Work(frame, open_canvas(frame))
+
+
+def taken_in(
+    frames: Iterable[ByteImage | av.VideoFrame],
+    colour: Colour,
+    pictures: deque[ByteImage | av.VideoFrame],
+) -> Iterator[Work]:
+    """Take in a stream of a caller's frames; they are added to `pictures` as they come."""
+    for index, picture in enumerate(frames):
+        work = work_on(index, picture, colour)
+        pictures.append(picture)
+        yield work
 
 
 def given_back(work: Work, picture: ByteImage | av.VideoFrame, colour: Colour) -> Any:

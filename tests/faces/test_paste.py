@@ -19,6 +19,20 @@ def textured(crop: FaceCrop, seed: int = 5, amount: float = 0.2) -> FloatImage:
     return changed
 
 
+def test_a_face_of_half_the_weight_gets_half_the_correction() -> None:
+    added = []
+    for weight in (1, 0.5, 0):
+        canvas = FakeCanvas(np.full((240, 320, 3), 0.5, np.float32))
+        crop = cut(canvas, Face(Box(60, 50, 140, 150), weight=weight))
+        restored = crop.image.copy()
+        restored[::2] += np.float32(0.2)
+        paste(canvas, crop, restored, strength=1)
+        added.append(canvas.image - np.float32(0.5))
+    np.testing.assert_allclose(added[1], added[0] / 2, atol=1e-6)
+    assert added[0].any()
+    assert not added[2].any()
+
+
 @pytest.mark.parametrize("largest", [64, 256], ids=["shrunk", "own size"])
 def test_what_the_network_left_alone_keeps_every_bit(largest: int) -> None:
     canvas = FakeCanvas(noise(240, 320))

@@ -8,6 +8,7 @@ import pytest
 from vidfacedeblur.config import FaceOptions
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.faces import FaceFinder, MtcnnDetector, schedule
+from vidfacedeblur.faces.steady import Found
 from vidfacedeblur.types import Box, Canvas, Face, Frame
 from vidfacedeblur.video import open_canvas
 
@@ -55,16 +56,16 @@ def go(
     monkeypatch: pytest.MonkeyPatch,
     *,
     every: int | None = 5,
-    holds_back: bool = True,
+    holds_back: int = 8,
     levels: dict[int, int] | None = None,
 ) -> list[list[Face]]:
     monkeypatch.setattr(schedule, "confirm", stage.confirm)
     options = FaceOptions(detect_every=every)
     finder = FaceFinder(stage, options, holds_back=holds_back)  # type: ignore[arg-type]
-    settled: list[list[Face]] = []
+    settled: list[Found] = []
     for number in range(len(stage.truth)):
         settled += finder.push(picture(number, (levels or {}).get(number, 100)))
-    return settled + finder.flush()
+    return [list(found.faces) for found in settled + finder.flush()]
 
 
 def box(x: float) -> Box:
@@ -94,7 +95,7 @@ def test_a_face_is_found_back_to_where_it_came_in(monkeypatch: pytest.MonkeyPatc
     settled = go(stage, monkeypatch)
     assert numbers(settled) == [[1]] * 7 + [[1, 2]] * 5
     # Without holding back there is only what is known at the time.
-    settled = go(Stage(stage.truth), monkeypatch, holds_back=False)
+    settled = go(Stage(stage.truth), monkeypatch, holds_back=0)
     assert numbers(settled) == [[1]] * 10 + [[1, 2]] * 2
 
 
@@ -137,7 +138,7 @@ def test_a_doubtful_face_counts_from_when_it_is_sure(monkeypatch: pytest.MonkeyP
     assert go(stage, monkeypatch) == [[]] * 12
     stage.doubtful = 0.95  # a look at where it should be makes it sure
     assert numbers(go(stage, monkeypatch)) == [[1]] * 12
-    settled = go(stage, monkeypatch, holds_back=False)
+    settled = go(stage, monkeypatch, holds_back=0)
     assert numbers(settled) == [[]] + [[1]] * 11
 
 

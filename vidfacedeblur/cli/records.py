@@ -25,7 +25,7 @@ class TimingsFile:
     """A row a frame, as CSV or JSON lines, by the file's suffix.
 
     Columns: input, frame (from 0), pts, time (s), a column a stage and their sum (ms), faces (JSON
-    in CSV: box, score, track, sharpness before and after).
+    in CSV: box, score, track, weight, sharpness before and after).
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -95,6 +95,7 @@ def _face_values(face: Face) -> dict[str, Any]:
         "box": [round(value, 2) for value in face.box],
         "score": short(face.score),
         "track": face.track,
+        "weight": short(face.weight),
         "sharpness": short(face.sharpness),
         "sharpness_after": short(face.sharpness_after),
     }

@@ -13,12 +13,14 @@ from vidfacedeblur.faces.detect import MtcnnDetector
 from vidfacedeblur.faces.paste import face_mask, paste, paste_all
 from vidfacedeblur.faces.schedule import FaceFinder
 from vidfacedeblur.faces.sharpness import sharpness
+from vidfacedeblur.faces.steady import Steadier
 from vidfacedeblur.faces.track import Tracker
 
 __all__ = [
     "MARGIN",
     "FaceFinder",
     "MtcnnDetector",
+    "Steadier",
     "Tracker",
     "choose_size",
     "crop_square",

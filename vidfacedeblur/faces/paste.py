@@ -61,13 +61,14 @@ def paste_all(
         canvas: The picture, not changed since the crops were cut.
         crops: The faces as they were cut.
         restored: For each, (S, S, 3) float32 RGB in [0, 1] of the crop's size.
-        strength: How much of the difference is applied, 0 to 1.
+        strength: How much of the difference is applied, 0 to 1; times each face's own weight.
     """
     soft = [_mask_and_cover(crop.face, crop.region) for crop in crops]
     masks = [mask for mask, _ in soft]
     for number, (crop, image) in enumerate(zip(crops, restored, strict=True)):
         change = cast(FloatImage, cv2.subtract(image, crop.image))
-        if strength == 0 or not cv2.norm(change, cv2.NORM_INF):
+        amount = strength * crop.face.weight
+        if amount == 0 or not cv2.norm(change, cv2.NORM_INF):
             continue
         difference = resized(change, crop.region.width)
         mean = _mean_under(masks[number], difference)
@@ -77,7 +78,7 @@ def paste_all(
             part = _part(inside, crop.region)
             # By cv2: numpy takes several times as long where it repeats along three channels.
             centred = cv2.subtract(difference[part], np.append(mean, 0).astype(np.float64))
-            scaled = weights[part] if strength == 1 else weights[part] * np.float32(strength)
+            scaled = weights[part] if amount == 1 else weights[part] * np.float32(amount)
             cv2.multiply(centred, cv2.merge([scaled] * 3), dst=centred)
             canvas.add(inside, cast(FloatImage, centred))
 

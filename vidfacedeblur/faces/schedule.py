@@ -21,6 +21,7 @@ from vidfacedeblur.config import FaceOptions
 from vidfacedeblur.faces.boxes import iou
 from vidfacedeblur.faces.detect import MtcnnDetector
 from vidfacedeblur.faces.follow import confirm
+from vidfacedeblur.faces.steady import Found
 from vidfacedeblur.faces.track import Tracker
 from vidfacedeblur.types import Box, ByteImage, Canvas, Face
 
@@ -47,6 +48,7 @@ class _Held:
     """A frame whose faces may still change."""
 
     canvas: Canvas
+    scene: int
     faces: list[Face] = field(default_factory=list)
 
 
@@ -56,16 +58,19 @@ class FaceFinder:
     Args:
         detector: Searches key frames; its last network confirms.
         options: How small and how sure faces must be, and how far key frames lie apart.
-        holds_back: Whether frames may wait for the next key frame, so that faces are complete.
+        holds_back: Frames that may wait for the next key frame, so that faces are complete.
     """
 
     def __init__(
-        self, detector: MtcnnDetector, options: FaceOptions, *, holds_back: bool = False
+        self, detector: MtcnnDetector, options: FaceOptions, *, holds_back: int = 0
     ) -> None:
         self._detector = detector
         self._options = options
         self._every = options.detect_every or EVERY
         self._seldom = options.detect_every or _SELDOM
+        if holds_back and options.detect_every is None:
+            self._every = min(self._every, holds_back)
+            self._seldom = min(self._seldom, holds_back)
         self._wait = self._every
         self._holds_back = holds_back
         self._tracker = Tracker()
@@ -81,7 +86,7 @@ class FaceFinder:
         self._last: set[int] = set()  # on the frame before
         self._plain: set[int] = set()  # there, and well enough
 
-    def push(self, canvas: Canvas) -> list[list[Face]]:
+    def push(self, canvas: Canvas) -> list[Found]:
         """Take the next frame's canvas, before anything is changed on it.
 
         Returns:
@@ -107,10 +112,14 @@ class FaceFinder:
         faces = self._tracker.update(number, faces)
         return self._settle(number, canvas, faces, key=False)
 
-    def flush(self) -> list[list[Face]]:
+    def flush(self) -> list[Found]:
         """The faces of the frames that are still held back."""
-        settled, self._held = [self._kept(held.faces) for held in self._held], []
-        return settled
+        return self._released(len(self._held))
+
+    def _released(self, count: int) -> list[Found]:
+        """The faces of the first frames that are held back."""
+        released, self._held = self._held[:count], self._held[count:]
+        return [Found(self._kept(held.faces), held.scene) for held in released]
 
     def _search(self, canvas: Canvas, *, at_least: int = 0) -> list[Face]:
         """What the whole detector finds."""
@@ -121,7 +130,7 @@ class FaceFinder:
 
     def _on_key_frame(
         self, number: int, canvas: Canvas, known: Sequence[tuple[int, Box]]
-    ) -> list[list[Face]]:
+    ) -> list[Found]:
         self._key = number
         found = self._search(canvas)
         missed = [(n, box) for n, box in known if not _overlaps(box, found)]
@@ -131,23 +140,23 @@ class FaceFinder:
         self._wait = self._every if new or missed else min(self._wait + 1, self._seldom)
         return self._settle(number, canvas, faces, key=True)
 
-    def _settle(
-        self, number: int, canvas: Canvas, faces: list[Face], *, key: bool
-    ) -> list[list[Face]]:
+    def _settle(self, number: int, canvas: Canvas, faces: list[Face], *, key: bool) -> list[Found]:
         self._seen.update(face.track or 0 for face in faces)
         least = self._options.min_score
         self._last = {face.track or 0 for face in faces}
         self._plain = {face.track or 0 for face in faces if face.score >= least}
         self._sure |= self._plain
         if not self._holds_back:
-            return [self._kept(faces)]
+            return [Found(self._kept(faces), self._scene)]
         if self._held:
             before = {face.track for face in self._held[-1].faces}
             for face in faces:
                 if face.track not in before:
                     self._fill_backwards(number, face)
-        settled = self.flush() if key else []
-        self._held.append(_Held(canvas, faces))
+        settled = (
+            self.flush() if key else self._released(max(0, len(self._held) + 1 - self._holds_back))
+        )
+        self._held.append(_Held(canvas, self._scene, faces))
         return settled
 
     def _confirmed(self, canvas: Canvas, known: Sequence[tuple[int, Box]]) -> list[Face]:

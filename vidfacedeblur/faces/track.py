@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +19,41 @@ _GROWTH = 1.8
 """How much a face may grow or shrink between two sightings."""
 
 
-@dataclass
-class _Track:
-    """A face seen before."""
+_SUDDEN = 0.3
+"""Share of its size by which a face is off its place that is motion, and not a detector's error."""
 
-    number: int
-    box: Box
-    index: int
-    """The frame that showed it last."""
-    velocity: tuple[float, float] = (0.0, 0.0)
-    """Pixels a frame, x and y."""
+
+class _Track:
+    """A face seen before, and where it will be: its place and size averaged, its speed likewise.
+
+    What is expected is where the face is looked for next, and the detector's last network gives a
+    smaller face in a larger square and the reverse: without averaging the two chase each other.
+    """
+
+    def __init__(self, number: int, box: Box, index: int) -> None:
+        self.number = number
+        self.index = index
+        """The frame that showed it last."""
+        self._place = _numbers(box)
+        self._speed = np.zeros(4)
 
     def expected(self, index: int) -> Box:
         """Where it should be, if it moves on as it did."""
-        x = self.velocity[0] * (index - self.index)
-        y = self.velocity[1] * (index - self.index)
-        return Box(self.box.x0 + x, self.box.y0 + y, self.box.x1 + x, self.box.y1 + y)
+        x, y, width, height = self._place + self._speed * (index - self.index)
+        return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
     def seen(self, box: Box, index: int) -> None:
         elapsed = max(1, index - self.index)
-        (x0, y0), (x1, y1) = _centre(self.box), _centre(box)
-        self.velocity = ((x1 - x0) / elapsed, (y1 - y0) / elapsed)
-        self.box, self.index = box, index
+        expected = self._place + self._speed * elapsed
+        error = _numbers(box) - expected
+        if np.abs(error[:2]).max() > _SUDDEN * min(expected[2:]):
+            self._speed[:2] = (expected + error - self._place)[:2] / elapsed
+            self._place = expected + error
+        else:
+            # Steady-state gains of a Kalman filter for motion of nearly constant speed.
+            self._place = expected + np.array([0.7, 0.7, 0.5, 0.5]) * error
+            self._speed[:2] += 0.35 / elapsed * error[:2]
+        self.index = index
 
 
 class Tracker:
@@ -122,5 +135,6 @@ def _likeness(known: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray
     return likeness
 
 
-def _centre(box: Box) -> tuple[float, float]:
-    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+def _numbers(box: Box) -> NDArray[np.float64]:
+    """Centre and size."""
+    return np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, box.width, box.height])

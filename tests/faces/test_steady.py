@@ -1,0 +1,106 @@
+"""Steady faces: trembling goes, motion stays, and a face comes and goes softly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from vidfacedeblur.faces import Steadier
+from vidfacedeblur.faces.steady import REACH, Found
+from vidfacedeblur.types import Box, Face
+
+WIDTH = 100
+
+
+def face(x: float, *, track: int = 1, size: float = WIDTH) -> Face:
+    box = Box(x - size / 2, 50, x + size / 2, 50 + 1.2 * size)
+    points = tuple((x + dx, 50 + dy) for dx, dy in ((-20, 40), (20, 40), (0, 60), (-15, 80)))
+    return Face(box, 0.99, points, track)
+
+
+def go(frames: list[list[Face]], *, ahead: int = REACH, scenes: list[int] | None = None) -> list:
+    steadier = Steadier(ahead=ahead)
+    settled: list[list[Face]] = []
+    for number, faces in enumerate(frames):
+        settled += steadier.push(Found(faces, (scenes or [0] * len(frames))[number]))
+    return settled + steadier.flush()
+
+
+def middles(settled: list[list[Face]]) -> np.ndarray:
+    return np.array([(faces[0].box.x0 + faces[0].box.x1) / 2 for faces in settled])
+
+
+def trembling(values: np.ndarray) -> float:
+    return float(np.abs(np.diff(values, 2)).mean())
+
+
+@pytest.mark.parametrize("ahead", [REACH, 1])
+def test_a_trembling_box_becomes_steady(ahead: int) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.015 * WIDTH, 60)
+    frames = [[face(200 + shift, size=WIDTH + 2 * shift)] for shift in noise]
+    settled = go(frames, ahead=ahead)
+    assert trembling(middles(settled)) < 0.5 * trembling(middles(frames))
+    sizes = np.array([faces[0].box.width for faces in settled])
+    assert trembling(sizes) < 0.5 * trembling(np.array([f[0].box.width for f in frames]))
+    points = np.array([faces[0].landmarks[0][0] for faces in settled])
+    assert trembling(points) < 0.5 * trembling(np.array([f[0].landmarks[0][0] for f in frames]))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        lambda t: 200 + 12 * t,
+        lambda t: 200 + 0.5 * t**2,
+        lambda t: 400 + 60 * np.sin(t / 5),
+        lambda t: 200 + 300 * (t >= 15),
+        lambda t: 200 + 40 * np.abs(t - 15),
+    ],
+    ids=["steady", "faster and faster", "to and fro", "a leap", "a sudden turn"],
+)
+def test_a_moving_face_is_not_lagged_behind(path: Callable[[float], float]) -> None:
+    truth = np.array([path(t) for t in range(30)])
+    settled = go([[face(x)] for x in truth])
+    assert np.abs(middles(settled) - truth).max() < 0.05 * WIDTH
+
+
+def test_nothing_waits_longer_than_it_must() -> None:
+    steadier = Steadier(ahead=1)
+    counts = [len(steadier.push(Found([face(200)], 0))) for _ in range(5)]
+    assert counts == [0, 1, 1, 1, 1]
+    assert len(steadier.flush()) == 1
+    assert steadier.flush() == []
+
+
+def test_a_face_comes_and_goes_softly() -> None:
+    frames = [[face(200)] if 10 <= t < 20 else [] for t in range(30)]
+    weights = [faces[0].weight for faces in go(frames) if faces]
+    assert weights == [0.25, 0.5, 0.75, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+
+
+def test_a_face_that_is_there_from_cut_to_cut_has_its_full_weight() -> None:
+    scenes = [0] * 8 + [8] * 8
+    frames = [[face(200, track=1 + (t >= 8))] for t in range(16)]
+    settled = go(frames, scenes=scenes)
+    assert [faces[0].weight for faces in settled] == [1] * 16
+    # Nor does the box before the cut draw the one after it.
+    frames = [[face(200 + 9 * (t >= 8))] for t in range(16)]
+    np.testing.assert_allclose(middles(go(frames, scenes=scenes)), middles(frames))
+
+
+def test_every_face_is_steadied_by_its_own_past() -> None:
+    frames = [
+        [face(100 + t, track=1), face(500 - t, track=2)][:: 1 - 2 * (t % 2)] for t in range(9)
+    ]
+    for t, faces in enumerate(go(frames)):
+        found = {f.track: (f.box.x0 + f.box.x1) / 2 for f in faces}
+        assert found == pytest.approx({1: 100 + t, 2: 500 - t})
+
+
+def test_faces_without_landmarks_and_single_frames_pass() -> None:
+    plain = Face(Box(0, 0, 50, 60), 0.9, None, 1)
+    assert go([[plain]]) == [[plain]]
+    assert [faces[0].landmarks for faces in go([[plain]] * 12)] == [None] * 12
+    assert go([]) == []
+    assert go([[], []]) == [[], []]
