@@ -21,6 +21,9 @@ CROP_SIZES = range(32, 513, 32)
 
 DEFAULT_MODEL = "deblurgan"
 
+Rectangle = tuple[float, float, float, float]
+"""Left, top, width and height in pixels of the upright picture."""
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -53,7 +56,15 @@ class ModelOptions:
 class FaceOptions:
     """Which faces are deblurred, and how strongly."""
 
-    faces: Literal["all", "none"] = "all"
+    faces: Literal["all", "none", "largest"] | int = "all"
+    """All, none, the largest, or so many of the largest of each frame."""
+    regions: tuple[Rectangle, ...] = ()
+    """Where the middle of a face must be; none: anywhere."""
+    exclude: tuple[Rectangle, ...] = ()
+    """Where it must not be."""
+    min_track: int = 1
+    """Frames on which a face must be seen, unless its scene is shorter; 1 to 100. In files, frames
+    wait for that many; in a stream, a face's first frames pass untouched."""
     min_face: int | None = None
     """Smallest face looked for, in pixels of height; None: 40 at 1080 lines, scaled with the
     picture's shorter side, never below 20."""
@@ -67,7 +78,14 @@ class FaceOptions:
     """Side of every crop given to the network; None: each face at its own size."""
 
     def __post_init__(self) -> None:
-        _one_of("--faces", self.faces, ("all", "none"))
+        if isinstance(self.faces, int):
+            _within("--faces", self.faces, 1, 1000)
+        else:
+            _one_of("--faces", self.faces, ("all", "none", "largest", "a number"))
+        for flag, regions in (("--region", self.regions), ("--exclude", self.exclude)):
+            for region in regions:
+                _check_rectangle(flag, region)
+        _within("--min-track", self.min_track, 1, 100)
         _within("--strength", self.strength, 0, 1)
         _within("--min-score", self.min_score, 0, 1)
         if self.detect_every is not None:
@@ -78,6 +96,13 @@ class FaceOptions:
             raise OptionError(
                 f"--crop-size must be auto or a multiple of 32 from 32 to 512, got {self.crop_size}"
             )
+
+    @property
+    def most(self) -> int | None:
+        """Faces of a frame that are deblurred at most; None: all."""
+        if isinstance(self.faces, int):
+            return self.faces
+        return {"all": None, "none": 0, "largest": 1}[self.faces]
 
     def min_face_for(self, width: int, height: int) -> int:
         """Smallest face to look for in a picture of this size, in pixels."""
@@ -170,6 +195,14 @@ def options_sha256(options: Iterable[ModelOptions | FaceOptions | VideoOptions])
 def _within(flag: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:  # also refuses NaN
         raise OptionError(f"{flag} must be within {low:g} to {high:g}, got {value:g}")
+
+
+def _check_rectangle(flag: str, region: Rectangle) -> None:
+    if len(region) != 4 or not all(map(math.isfinite, region)) or min(region[2:]) <= 0:
+        given = ",".join(f"{value:g}" for value in region)
+        raise OptionError(
+            f"{flag} must be X,Y,WIDTH,HEIGHT in pixels, width and height above 0; got {given}"
+        )
 
 
 def _one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:

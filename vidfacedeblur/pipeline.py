@@ -32,7 +32,15 @@ from vidfacedeblur.config import (
 from vidfacedeblur.deblur import open_deblurrer
 from vidfacedeblur.engines import choose, mtcnn_specs, open_network
 from vidfacedeblur.errors import OptionError
-from vidfacedeblur.faces import FaceFinder, MtcnnDetector, Steadier, cut, paste_all, sharpness
+from vidfacedeblur.faces import (
+    FaceFinder,
+    MtcnnDetector,
+    Selector,
+    Steadier,
+    cut,
+    paste_all,
+    sharpness,
+)
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.outcome import frames_ahead, hash_of, may_copy, summary_of
 from vidfacedeblur.provenance import provenance_line
@@ -294,14 +302,16 @@ class FaceDeblurPipeline:
             yield from works
             return
         finder = FaceFinder(self._detector, self.faces, holds_back=2 * ahead)
-        steadier = Steadier(ahead=ahead or 1)
+        select = Selector(self.faces)
+        least = self.faces.min_track
+        steadier = Steadier(ahead=max(ahead, least - 1) if ahead else 1, min_track=least)
         waiting: deque[Work] = deque()
         for work in works:
             waiting.append(work)
             with work.clock.measure("detect"):
-                settled = [steadier.push(found) for found in finder.push(work.canvas)]
+                settled = [steadier.push(select(found)) for found in finder.push(work.canvas)]
             yield from _with_faces(waiting, chain.from_iterable(settled))
-        settled = [steadier.push(found) for found in finder.flush()]
+        settled = [steadier.push(select(found)) for found in finder.flush()]
         yield from _with_faces(waiting, chain(*settled, steadier.flush()))
 
     def _deblur(self, works: Sequence[Work]) -> None:

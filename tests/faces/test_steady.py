@@ -20,8 +20,14 @@ def face(x: float, *, track: int = 1, size: float = WIDTH) -> Face:
     return Face(box, 0.99, points, track)
 
 
-def go(frames: list[list[Face]], *, ahead: int = REACH, scenes: list[int] | None = None) -> list:
-    steadier = Steadier(ahead=ahead)
+def go(
+    frames: list[list[Face]],
+    *,
+    ahead: int = REACH,
+    scenes: list[int] | None = None,
+    min_track: int = 1,
+) -> list:
+    steadier = Steadier(ahead=ahead, min_track=min_track)
     settled: list[list[Face]] = []
     for number, faces in enumerate(frames):
         settled += steadier.push(Found(faces, (scenes or [0] * len(frames))[number]))
@@ -104,3 +110,12 @@ def test_faces_without_landmarks_and_single_frames_pass() -> None:
     assert [faces[0].landmarks for faces in go([[plain]] * 12)] == [None] * 12
     assert go([]) == []
     assert go([[], []]) == [[], []]
+
+
+def test_faces_seen_too_rarely_are_left_out() -> None:
+    frames = [[face(100, track=1)] + ([face(400, track=2)] if t < 5 else []) for t in range(20)]
+    settled = go(frames, min_track=6, ahead=6)
+    assert [[f.track for f in faces] for faces in settled] == [[1]] * 20
+    assert [len(faces) for faces in go(frames, min_track=5, ahead=5)] == [2] * 5 + [1] * 15
+    # A scene that is shorter shows its faces all the same.
+    assert [len(faces) for faces in go(frames[:3], min_track=50, ahead=50)] == [2] * 3

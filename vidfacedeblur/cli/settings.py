@@ -63,6 +63,20 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _which(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
+def _rectangle(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(value) for value in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 4:
+        raise ValueError("must be X,Y,WIDTH,HEIGHT")
+    return values
+
+
 def _or_auto(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
@@ -83,7 +97,38 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("device", str, "auto", "auto, cpu, cuda or cuda:N", "DEVICE", group="model"),
     Setting("threads", int, None, "CPU threads for a network (by cores)", "N", group="model"),
     Setting(
-        "faces", str, _FACES.faces, "which faces to deblur", choices=("all", "none"), group="faces"
+        "faces",
+        _which,
+        _FACES.faces,
+        "which faces to deblur: all, none, the largest, or the N largest of each frame",
+        "all|none|largest|N",
+        group="faces",
+    ),
+    Setting(
+        "region",
+        _rectangle,
+        (),
+        "only faces whose middle is there, in pixels; may be repeated",
+        "X,Y,W,H",
+        group="faces",
+        many=True,
+    ),
+    Setting(
+        "exclude",
+        _rectangle,
+        (),
+        "no faces whose middle is there; may be repeated",
+        "X,Y,W,H",
+        group="faces",
+        many=True,
+    ),
+    Setting(
+        "min-track",
+        int,
+        _FACES.min_track,
+        "only faces seen on so many frames",
+        "N",
+        group="faces",
     ),
     Setting("strength", float, _FACES.strength, "how much, 0 to 1", "X", group="faces"),
     Setting(
@@ -316,7 +361,7 @@ def _single(setting: Setting, given: Any, origin: str) -> Any:
         value = setting.parse(text)
     except ValueError as error:
         kind = {int: "a whole number", float: "a number"}.get(setting.parse, "a valid value")  # type: ignore[call-overload]
-        own = setting.parse in (_switch, _pair)
+        own = setting.parse in (_switch, _pair, _rectangle)
         reason = str(error) if own else f"must be {kind}"
         raise OptionError(f"{origin} {reason}, got {text!r}") from error
     if setting.name == "model":

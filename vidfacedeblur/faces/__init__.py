@@ -12,6 +12,7 @@ from vidfacedeblur.faces.crop import (
 from vidfacedeblur.faces.detect import MtcnnDetector
 from vidfacedeblur.faces.paste import face_mask, paste, paste_all
 from vidfacedeblur.faces.schedule import FaceFinder
+from vidfacedeblur.faces.select import Selector
 from vidfacedeblur.faces.sharpness import sharpness
 from vidfacedeblur.faces.steady import Steadier
 from vidfacedeblur.faces.track import Tracker
@@ -20,6 +21,7 @@ __all__ = [
     "MARGIN",
     "FaceFinder",
     "MtcnnDetector",
+    "Selector",
     "Steadier",
     "Tracker",
     "choose_size",

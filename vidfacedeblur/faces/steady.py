@@ -10,6 +10,7 @@ the box itself.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -44,16 +45,22 @@ class Steadier:
 
     Args:
         ahead: Frames that a frame waits for; `REACH` for the best result, 0 for none.
+        min_track: Frames on which a face must have been seen, unless its scene is shorter.
     """
 
-    def __init__(self, *, ahead: int = REACH) -> None:
+    def __init__(self, *, ahead: int = REACH, min_track: int = 1) -> None:
         self._ahead = ahead
+        self._min_track = min_track
+        self._sightings: Counter[int | None] = Counter()
+        self._lengths: Counter[int] = Counter()  # of scenes, as far as they are known
         self._frames: list[tuple[int, dict[int | None, Face]]] = []
         """Scene, and faces by track, of the frames that are looked at."""
         self._next = 0  # of them, the first that was not given back
 
     def push(self, found: Found) -> list[list[Face]]:
         """Take the next frame's faces; returns those of each frame that is settled, in order."""
+        self._sightings.update(face.track for face in found.faces)
+        self._lengths[found.scene] += 1
         self._frames.append((found.scene, {face.track: face for face in found.faces}))
         if len(self._frames) - self._next <= self._ahead:
             return []
@@ -77,6 +84,7 @@ class Steadier:
                 weight=_weight([offset for offset, at in near if track not in at]),
             )
             for track in faces
+            if self._sightings[track] >= min(self._min_track, self._lengths[scene])
         ]
         self._next += 1
         if self._next > REACH:
