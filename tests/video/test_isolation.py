@@ -99,6 +99,31 @@ def test_a_child_that_hangs_is_given_up(make_clip: Make, tmp_path: Path) -> None
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
+@pytest.mark.parametrize("sends", [True, False])
+def test_a_child_that_stops_in_the_middle_of_a_picture_is_given_up(
+    make_clip: Make, tmp_path: Path, *, sends: bool
+) -> None:
+    # A plane is larger than what a pipe holds.
+    path = make_clip(tmp_path / "a.mp4", frames=4, size=(1920, 1088))
+    values = VideoOptions(isolate=True, timeout=1)
+    begin = time.monotonic()
+
+    def stop() -> None:
+        with open_job(path, tmp_path / "b.mp4", values) as (source, sink):
+            frame = next(iter(source))
+            time.sleep(0.5)  # the next one is on its way
+            os.kill(child_of(source).process.pid, signal.SIGSTOP)
+            if sends:
+                next(iter(source))
+            open_canvas(frame).add(Region(0, 0, 16, 16), np.full((16, 16, 3), 0.1, np.float32))
+            sink.write(frame)
+
+    with pytest.raises(DamagedInputError, match="nothing was decoded for 1 s"):
+        stop()
+    assert time.monotonic() - begin < 10
+    assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
+
+
 def test_an_early_end_here_ends_the_child(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", frames=30, size=(160, 120))
     seen: list[Child] = []

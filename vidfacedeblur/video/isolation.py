@@ -11,8 +11,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -51,6 +52,9 @@ class Child:
         self.interrupted = False
         self._lock = threading.Lock()
         self._end: Exception | None = None
+        self._deadlines: dict[int, float] = {}
+        """By thread that waits for the child to send, or to take, a picture."""
+        self._closed = threading.Event()
         pipes = [os.pipe() for _ in range(3)]
         (frames, out), (edits, told), (results, said) = pipes
         self.process = subprocess.Popen(
@@ -76,6 +80,7 @@ class Child:
             "options": asdict(options),
             "provenance": provenance,
         }
+        threading.Thread(target=self._watch, daemon=True).start()
         with suppress(BrokenPipeError):  # then it ended at once, and is asked why
             self.edits.send(job)
 
@@ -94,9 +99,7 @@ class Child:
                     raise DamagedInputError(f"{self.source}: stopped")
                 if waited > self.timeout and not patient:
                     self.process.kill()
-                    raise DamagedInputError(
-                        f"{self.source}: nothing was decoded for {self.timeout:g} s; given up"
-                    )
+                    raise self._silence()
             message = wire.receive()
         except EOFError:
             raise self.gone() from None
@@ -104,6 +107,32 @@ class Child:
             self._end = error_of(message)
             raise self._end
         return message
+
+    @contextmanager
+    def in_time(self) -> Iterator[None]:
+        """End the child if what is done meanwhile, part of a picture passed on, takes too long.
+
+        A pipe gives no sign of a child that stops in the middle of what it sends or takes.
+        """
+        me = threading.get_ident()
+        self._deadlines[me] = time.monotonic() + self.timeout
+        try:
+            yield
+        finally:
+            del self._deadlines[me]
+
+    def _watch(self) -> None:
+        while not self._closed.wait(_TICK):
+            if any(time.monotonic() > deadline for deadline in list(self._deadlines.values())):
+                with self._lock:
+                    self._end = self._end or self._silence()
+                self.process.kill()
+                return
+
+    def _silence(self) -> DamagedInputError:
+        return DamagedInputError(
+            f"{self.source}: nothing was decoded for {self.timeout:g} s; given up"
+        )
 
     def gone(self) -> Exception:
         """Why the child does not answer any more; the same to every thread that asks."""
@@ -131,6 +160,7 @@ class Child:
 
     def close(self) -> None:
         """End the process, whatever it is doing, and remove what it left."""
+        self._closed.set()
         self.edits.close()  # it takes that as a sign to go
         if not self._has_ended(_PATIENCE):
             self.process.kill()
@@ -198,7 +228,8 @@ class IsolatedSource:
         frame = frame_of(values)
         assert isinstance(frame.picture, av.VideoFrame)
         try:
-            self._child.frames.receive_planes(frame.picture)
+            with self._child.in_time():
+                self._child.frames.receive_planes(frame.picture)
         except (EOFError, OSError):
             raise self._child.gone() from None
         self.sent[frame.index] = _samples(frame.picture)
@@ -239,9 +270,10 @@ class IsolatedSink:
         try:
             if self._child.results.waits(0):
                 self._child.receive(self._child.results)  # an error
-            self._child.edits.send({"index": frame.index, "changed": changed})
-            if changed:
-                self._child.edits.send_planes(frame.picture)
+            with self._child.in_time():
+                self._child.edits.send({"index": frame.index, "changed": changed})
+                if changed:
+                    self._child.edits.send_planes(frame.picture)
         except BrokenPipeError:
             raise self._child.gone() from None
 
