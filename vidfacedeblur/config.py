@@ -24,6 +24,9 @@ DEFAULT_MODEL = "deblurgan"
 Rectangle = tuple[float, float, float, float]
 """Left, top, width and height in pixels of the upright picture."""
 
+_MOST: dict[str, int | None] = {"all": None, "none": 0, "largest": 1}
+"""Faces of a frame that are deblurred at most, by `FaceOptions.faces`."""
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -81,7 +84,7 @@ class FaceOptions:
         if isinstance(self.faces, int):
             _within("--faces", self.faces, 1, 1000)
         else:
-            _one_of("--faces", self.faces, ("all", "none", "largest", "a number"))
+            _one_of("--faces", self.faces, tuple(_MOST), or_else="a number")
         for flag, regions in (("--region", self.regions), ("--exclude", self.exclude)):
             for region in regions:
                 _check_rectangle(flag, region)
@@ -102,7 +105,7 @@ class FaceOptions:
         """Faces of a frame that are deblurred at most; None: all."""
         if isinstance(self.faces, int):
             return self.faces
-        return {"all": None, "none": 0, "largest": 1}[self.faces]
+        return _MOST[self.faces]
 
     def min_face_for(self, width: int, height: int) -> int:
         """Smallest face to look for in a picture of this size, in pixels."""
@@ -205,6 +208,7 @@ def _check_rectangle(flag: str, region: Rectangle) -> None:
         )
 
 
-def _one_of(flag: str, value: str, allowed: tuple[str, ...]) -> None:
+def _one_of(flag: str, value: str, allowed: tuple[str, ...], *, or_else: str = "") -> None:
     if value not in allowed:
-        raise OptionError(f"{flag} must be one of {', '.join(allowed)}, got {value!r}")
+        names = ", ".join(allowed) + (f" or {or_else}" if or_else else "")
+        raise OptionError(f"{flag} must be one of {names}, got {value!r}")

@@ -56,7 +56,7 @@ from vidfacedeblur.types import (
     RunSummary,
 )
 from vidfacedeblur.video import SourceInfo, open_job
-from vidfacedeblur.work import Colour, Work, as_face, decoded, given_back, taken_in, work_on
+from vidfacedeblur.work import Colour, Work, as_face, decoded, given_back, work_on
 
 _log = logging.getLogger(__name__)
 _GPU_GROUP = 8
@@ -223,11 +223,11 @@ class FaceDeblurPipeline:
     ) -> Iterator[FrameResult]:
         """Deblur the faces of a stream of frames, one result for each frame, in order.
 
+        A frame waits for the one after it, by which its faces are steadied.
+
         Args:
             frames: (H, W, 3) uint8 arrays, or `av.VideoFrame` with their pts.
             colour: Order of an array's channels.
-
-        A frame waits for the one after it, by which its faces are steadied.
 
         Yields:
             Results whose `image` is a changed copy of the array, or the same `av.VideoFrame`,
@@ -236,10 +236,10 @@ class FaceDeblurPipeline:
         Raises:
             OptionError: A frame is of another shape or type.
         """
-        pictures: deque[ByteImage | av.VideoFrame] = deque()
-        for work in self._found(taken_in(frames, colour, pictures)):
+        works = (work_on(index, picture, colour) for index, picture in enumerate(frames))
+        for work in self._found(works):
             self._deblur([work])
-            yield work.result(given_back(work, pictures.popleft(), colour))
+            yield work.result(given_back(work, colour))
 
     def process_image(
         self,
@@ -264,7 +264,7 @@ class FaceDeblurPipeline:
         else:
             work.faces = [as_face(face) for face in faces]
         self._deblur([work])
-        return work.result(given_back(work, image, colour))
+        return work.result(given_back(work, colour))
 
     def deblur_faces(self, crops: ByteImage) -> ByteImage:
         """Deblur face crops: (N, S, S, 3) uint8 RGB in, the same out, for any S from 32 up.

@@ -40,6 +40,11 @@ class Box(NamedTuple):
     def height(self) -> float:
         return self.y1 - self.y0
 
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its middle, x and y."""
+        return (self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2
+
 
 class Region(NamedTuple):
     """A rectangle of whole pixels; may reach over the picture's edge."""

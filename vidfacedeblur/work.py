@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -78,24 +77,11 @@ def work_on(index: int, picture: ByteImage | av.VideoFrame, colour: Colour) -> W
     return Work(frame, open_canvas(frame))
 
 
-def taken_in(
-    frames: Iterable[ByteImage | av.VideoFrame],
-    colour: Colour,
-    pictures: deque[ByteImage | av.VideoFrame],
-) -> Iterator[Work]:
-    """Take in a stream of a caller's frames; they are added to `pictures` as they come."""
-    for index, picture in enumerate(frames):
-        work = work_on(index, picture, colour)
-        pictures.append(picture)
-        yield work
-
-
-def given_back(work: Work, picture: ByteImage | av.VideoFrame, colour: Colour) -> Any:
+def given_back(work: Work, colour: Colour) -> Any:
     """The edited frame, in the form in which the caller gave it."""
     edited = work.frame.picture
-    if isinstance(picture, av.VideoFrame) or colour == "rgb":
+    if isinstance(edited, av.VideoFrame) or colour == "rgb":
         return edited
-    assert isinstance(edited, np.ndarray)
     return np.ascontiguousarray(edited[..., ::-1])
 
 

@@ -68,5 +68,4 @@ def _runs(pairs: Sequence[Pair | None], length: int) -> Iterator[list[Pair]]:
 
 
 def _values(face: Face) -> Values:
-    box = face.box
-    return np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, box.width, box.height])
+    return np.array([*face.box.centre, face.box.width, face.box.height])

@@ -31,6 +31,20 @@ def test_precedence(tmp_path: Path) -> None:
     ] == pytest.approx(0.2)
 
 
+def test_faces_are_chosen_alike_on_the_command_line_and_in_a_file(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('faces = 2\nregion = ["0,0,9,9", "1,2,3,4.5"]\nmin-track = 5\n')
+    argv = ("--faces", "2", "--region", "0,0,9,9", "--region", "1,2,3,4.5", "--min-track", "5")
+    for given in (flags(*argv), flags("--config", str(config))):
+        values, _ = resolve(given, {})
+        assert (values["faces"], values["min_track"]) == (2, 5)
+        assert values["region"] == ((0, 0, 9, 9), (1, 2, 3, 4.5))
+    assert resolve(flags("--faces", "largest"), {})[0]["faces"] == "largest"
+    for wrong in ("1,2,3", "a,b,c,d", ""):
+        with pytest.raises(OptionError, match="--exclude must be X,Y,WIDTH,HEIGHT"):
+            resolve(flags("--exclude", wrong), {})
+
+
 def test_an_unknown_key_is_refused(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text("strenght = 1\n")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -147,6 +150,25 @@ def test_a_face_that_goes_for_a_frame_or_two_is_the_same_face(
 ) -> None:
     truth = [[box(0)] if i not in (3, 4) else [] for i in range(10)]
     assert numbers(go(Stage(truth), monkeypatch)) == [[1]] * 3 + [[]] * 2 + [[1]] * 5
+
+
+def test_a_gap_is_filled_and_no_frame_has_a_face_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage([[box(i)] for i in range(12)], found={6: [], 7: []})
+    looks: Counter[int] = Counter()
+    plain = stage.confirm
+
+    def confirm(*args: Any, **options: Any) -> list[Face | None]:
+        number = int(args[1].rgb()[0, 0, 0])
+        looks[number] += 1
+        if number in (6, 7) and looks[number] == 1:
+            return [None]
+        if number == 5 and looks[number] == 2:
+            return [Face(box(40), 0.99)]  # the same face again, but elsewhere
+        return plain(*args, **options)
+
+    stage.confirm = confirm  # type: ignore[method-assign]
+    assert numbers(go(stage, monkeypatch, every=10)) == [[1]] * 12
+    assert looks[6] == looks[7] == 2
 
 
 def test_faces_that_lie_upon_each_other_keep_their_numbers(

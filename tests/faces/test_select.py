@@ -58,6 +58,7 @@ def test_only_what_has_its_middle_in_a_region() -> None:
     [
         {"faces": 0},
         {"faces": "some"},
+        {"faces": "a number"},
         {"regions": ((0, 0, 0, 10),)},
         {"exclude": ((0, 0, 10),)},
         {"exclude": ((0, 0, float("nan"), 10),)},

@@ -36,7 +36,7 @@ def crop_square(box: Box, *, margin: float = MARGIN) -> Box:
     if not all(map(math.isfinite, box)):
         raise OptionError(f"a face's box must have finite edges, got {tuple(box)}")
     half = max(box.width, box.height) * (0.5 + margin)
-    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    x, y = box.centre
     return Box(x - half, y - half, x + half, y + half)
 
 

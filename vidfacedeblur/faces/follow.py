@@ -48,7 +48,7 @@ def confirm(
 
 def _can_be_seen(box: Box, canvas: Canvas) -> bool:
     """Whether the box's middle is in the picture, and is large enough."""
-    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    x, y = box.centre
     inside = 0 <= x < canvas.width and 0 <= y < canvas.height
     return inside and max(box.width, box.height) >= _LEAST
 

@@ -1,11 +1,11 @@
 """When to look for faces everywhere, and when only where they are expected.
 
-The whole detector searches key frames: the first, every few frames, at a cut, and where a face was
-lost. In between, known faces are confirmed where they should be. Where frames may be held back, a
-face that turns up is followed backwards too, to the frame on which it came in, and one that was
-seen a single time and not confirmed on a neighbouring frame is taken for a mistake. Doubtful faces
-are followed like sure ones, and count from the first time that they were sure: a face that is hard
-to see on a key frame may be plain on the next.
+The whole detector searches key frames: the first, every few frames, and at a cut. In between, known
+faces are confirmed where they should be; where one is lost, faces of its size are searched for.
+Where frames may be held back, a face that turns up is followed backwards too, to the frame on which
+it came in, and one that was seen a single time and not confirmed on a neighbouring frame is taken
+for a mistake. Doubtful faces are followed like sure ones, and count from the first time that they
+were sure: a face that is hard to see on a key frame may be plain on the next.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class FaceFinder:
         lost = self._plain - {face.track for face in faces}
         if lost:
             # A search for large faces only costs little.
-            smallest = min(box.height for number, box in known if number in lost) / _LARGER
+            smallest = min(box.height for n, box in known if n in lost) / _LARGER
             found = self._search(canvas, at_least=round(smallest))
             faces = found + [face for face in faces if not _overlaps(face.box, found)]
         faces = self._tracker.update(number, faces)
@@ -153,9 +153,8 @@ class FaceFinder:
             for face in faces:
                 if face.track not in before:
                     self._fill_backwards(number, face)
-        settled = (
-            self.flush() if key else self._released(max(0, len(self._held) + 1 - self._holds_back))
-        )
+        too_many = max(0, len(self._held) + 1 - self._holds_back)
+        settled = self._released(len(self._held) if key else too_many)
         self._held.append(_Held(canvas, self._scene, faces))
         return settled
 
@@ -174,7 +173,7 @@ class FaceFinder:
     def _fill_backwards(self, number: int, face: Face) -> None:
         """Follow a face that the frame before does not show to where it came in."""
         for back, held in enumerate(reversed(self._held), 1):
-            if number - back < self._scene:
+            if number - back < self._scene or any(f.track == face.track for f in held.faces):
                 return
             (before,) = confirm(self._detector, held.canvas, [face.box], min_score=self._least)
             if before is None or _overlaps(before.box, held.faces):

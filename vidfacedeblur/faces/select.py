@@ -45,7 +45,7 @@ class Selector:
 
 def _is_in(face: Face, regions: Sequence[Rectangle]) -> bool:
     """Whether the face's middle is in one of the regions."""
-    x, y = (face.box.x0 + face.box.x1) / 2, (face.box.y0 + face.box.y1) / 2
+    x, y = face.box.centre
     return any(
         left <= x < left + width and top <= y < top + height for left, top, width, height in regions
     )

@@ -130,7 +130,7 @@ def _weight(absent: Sequence[int]) -> float:
 
 def _values(face: Face, *, with_points: bool) -> list[float]:
     box = face.box
-    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    x, y = box.centre
     points = face.landmarks if with_points and face.landmarks else ()
     offsets = [value for px, py in points for value in (px - x, py - y)]
     return [x, y, box.width, box.height, *offsets]

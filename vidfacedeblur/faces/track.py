@@ -137,4 +137,4 @@ def _likeness(known: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray
 
 def _numbers(box: Box) -> NDArray[np.float64]:
     """Centre and size."""
-    return np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2, box.width, box.height])
+    return np.array([*box.centre, box.width, box.height])

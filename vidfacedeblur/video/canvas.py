@@ -227,7 +227,7 @@ class FrameCanvas:
 
 def _squeezed(block: Plane, side: int) -> Plane:
     """A block of samples averaged (or stretched) to a square."""
-    how = cv2.INTER_AREA if min(block.shape[:2]) > side else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if max(block.shape[:2]) > side else cv2.INTER_LINEAR
     return cast(Plane, cv2.resize(block, (side, side), interpolation=how))
 
 
