@@ -25,11 +25,12 @@ FLOORS = {
     "deblur": 5,
     "work": 5,
     "outcome": 5,
-    "pipeline": 6,
-    "trainers": 6,
-    "plan": 7,
-    "cli": 8,
-    "__main__": 9,
+    "restore": 6,
+    "pipeline": 7,
+    "trainers": 7,
+    "plan": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 """A room imports only from lower floors; `weights` is data."""
 

@@ -75,6 +75,9 @@ class FaceOptions:
     """Least detector probability of a face that is deblurred, 0 to 1."""
     detect_every: int | None = None
     """Frames from one search of the whole picture to the next; None: as the video needs it."""
+    gate: Literal["auto", "off"] = "auto"
+    """Whether faces that are sharp pass untouched, at no cost, and nearly sharp ones are changed
+    less; or every face is deblurred."""
     strength: float = 1.0
     """How much of the network's correction is applied, 0 (nothing) to 1."""
     crop_size: int | None = None
@@ -89,6 +92,7 @@ class FaceOptions:
             for region in regions:
                 _check_rectangle(flag, region)
         _within("--min-track", self.min_track, 1, 100)
+        _one_of("--gate", self.gate, ("auto", "off"))
         _within("--strength", self.strength, 0, 1)
         _within("--min-score", self.min_score, 0, 1)
         if self.detect_every is not None:

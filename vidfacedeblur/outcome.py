@@ -67,6 +67,7 @@ def summary_of(
         output=str(output),
         frames=tally.frames,
         faces=tally.faces,
+        deblurred=tally.deblurred,
         stages=tally.stages(),
         corrupt_frames=source.corrupt_frames,
         bad_packets=source.bad_packets,

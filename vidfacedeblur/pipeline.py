@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -34,29 +33,31 @@ from vidfacedeblur.engines import choose, mtcnn_specs, open_network
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.faces import (
     FaceFinder,
+    FaceLike,
+    FaceStream,
+    Finder,
+    FindFaces,
+    GivenFaces,
     MtcnnDetector,
-    Selector,
-    Steadier,
-    cut,
-    paste_all,
+    as_face,
+    in_turn,
+    need,
     sharpness,
 )
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.outcome import frames_ahead, hash_of, may_copy, summary_of
 from vidfacedeblur.provenance import provenance_line
+from vidfacedeblur.restore import restore
 from vidfacedeblur.stages import grouped, prefetch
-from vidfacedeblur.timing import Tally, share
+from vidfacedeblur.timing import Tally
 from vidfacedeblur.types import (
-    Box,
     ByteImage,
     Face,
-    FaceCrop,
-    FloatImage,
     FrameResult,
     RunSummary,
 )
 from vidfacedeblur.video import SourceInfo, open_job
-from vidfacedeblur.work import Colour, Work, as_face, decoded, given_back, work_on
+from vidfacedeblur.work import Colour, Work, decoded, given_back, work_on
 
 _log = logging.getLogger(__name__)
 _GPU_GROUP = 8
@@ -77,6 +78,9 @@ class FaceDeblurPipeline:
         threads: CPU threads for each network; None: the cores that this process may use, up to 16.
         faces: Which faces are deblurred, and how strongly.
         video: How files are read and written; `run` only.
+        find_faces: Finds the faces of each frame in place of the detector: given the upright
+            picture, (H, W, 3) uint8 RGB, it returns `Face`s or boxes. Faces that have a `track`
+            keep it.
         on_status: Told in one line when something slow begins, such as preparing an engine.
 
     Raises:
@@ -96,6 +100,7 @@ class FaceDeblurPipeline:
         threads: int | None = None,
         faces: FaceOptions | None = None,
         video: VideoOptions | None = None,
+        find_faces: FindFaces | None = None,
         on_status: Callable[[str], None] | None = None,
     ) -> None:
         own = Path(weights) if weights is not None else None
@@ -104,6 +109,7 @@ class FaceDeblurPipeline:
         self.video = video or VideoOptions()
         if not isinstance(self.faces, FaceOptions) or not isinstance(self.video, VideoOptions):
             raise OptionError("faces and video must be FaceOptions and VideoOptions")
+        self._find_faces = find_faces
         self._say = say = on_status or _log.info
         choice = choose(engine, device)
         self.notes = tuple(
@@ -196,10 +202,9 @@ class FaceDeblurPipeline:
                 with work.clock.measure("encode"):
                     sink.write(work.frame)
                 result = work.result()
-                tally.add(result.timing, faces=len(result.faces))
+                tally.add(result)
                 on_frame(result)
-            untouched = not (tally.faces and self.changes_faces)
-            copied = untouched and may_copy(opened, Path(target), self.video)
+            copied = not tally.deblurred and may_copy(opened, Path(target), self.video)
             written = sink.leave_as_is() if copied else sink.finish()
         network = self.deblurrer.network
         return summary_of(
@@ -219,7 +224,11 @@ class FaceDeblurPipeline:
         )
 
     def process(
-        self, frames: Iterable[ByteImage | av.VideoFrame], *, colour: Colour = "rgb"
+        self,
+        frames: Iterable[ByteImage | av.VideoFrame],
+        faces: Iterable[Sequence[FaceLike]] | None = None,
+        *,
+        colour: Colour = "rgb",
     ) -> Iterator[FrameResult]:
         """Deblur the faces of a stream of frames, one result for each frame, in order.
 
@@ -227,6 +236,8 @@ class FaceDeblurPipeline:
 
         Args:
             frames: (H, W, 3) uint8 arrays, or `av.VideoFrame` with their pts.
+            faces: For each frame its faces, as `Face`s or boxes (x0, y0, x1, y1) in pixels, taken
+                when the frame is; None looks for them. Faces that have a `track` keep it.
             colour: Order of an array's channels.
 
         Yields:
@@ -234,17 +245,19 @@ class FaceDeblurPipeline:
             changed in place.
 
         Raises:
-            OptionError: A frame is of another shape or type.
+            OptionError: A frame is of another shape or type, a box has no area, or `faces` ends
+                before the frames do.
         """
+        finder = None if faces is None else GivenFaces(in_turn(faces))
         works = (work_on(index, picture, colour) for index, picture in enumerate(frames))
-        for work in self._found(works):
-            self._deblur([work])
+        for work in self._found(works, finder):
+            restore([work], self.deblurrer, self.faces)
             yield work.result(given_back(work, colour))
 
     def process_image(
         self,
         image: ByteImage | av.VideoFrame,
-        faces: Sequence[Face | Box | tuple[float, float, float, float]] | None = None,
+        faces: Sequence[FaceLike] | None = None,
         *,
         colour: Colour = "rgb",
     ) -> FrameResult:
@@ -262,8 +275,8 @@ class FaceDeblurPipeline:
         if faces is None:
             list(self._found([work]))
         else:
-            work.faces = [as_face(face) for face in faces]
-        self._deblur([work])
+            work.faces = [self._weighed(work, as_face(face)) for face in faces]
+        restore([work], self.deblurrer, self.faces)
         return work.result(given_back(work, colour))
 
     def deblur_faces(self, crops: ByteImage) -> ByteImage:
@@ -290,10 +303,12 @@ class FaceDeblurPipeline:
         """Detect, deblur and paste, in groups of frames where that helps the device."""
         on_gpu = self.deblurrer.network.device != "cpu"
         for group in grouped(self._found(works, ahead=ahead), _GPU_GROUP if on_gpu else 1):
-            self._deblur(group)
+            restore(group, self.deblurrer, self.faces)
             yield from group
 
-    def _found(self, works: Iterable[Work], *, ahead: int = 0) -> Iterator[Work]:
+    def _found(
+        self, works: Iterable[Work], finder: Finder | None = None, *, ahead: int = 0
+    ) -> Iterator[Work]:
         """Fill in the faces of frames, which wait for one that follows, or for three times `ahead`.
 
         Twice `ahead` is for faces to be found backwards, the rest for them to be steadied.
@@ -301,42 +316,26 @@ class FaceDeblurPipeline:
         if self.faces.faces == "none":
             yield from works
             return
-        finder = FaceFinder(self._detector, self.faces, holds_back=2 * ahead)
-        select = Selector(self.faces)
-        least = self.faces.min_track
-        steadier = Steadier(ahead=max(ahead, least - 1) if ahead else 1, min_track=least)
+        stream = FaceStream(finder or self._finder(2 * ahead), self.faces, ahead=ahead or 1)
         waiting: deque[Work] = deque()
         for work in works:
             waiting.append(work)
             with work.clock.measure("detect"):
-                settled = [steadier.push(select(found)) for found in finder.push(work.canvas)]
-            yield from _with_faces(waiting, chain.from_iterable(settled))
-        settled = [steadier.push(select(found)) for found in finder.flush()]
-        yield from _with_faces(waiting, chain(*settled, steadier.flush()))
+                settled = stream.push(work.canvas)
+            yield from _with_faces(waiting, settled)
+        yield from _with_faces(waiting, stream.flush())
 
-    def _deblur(self, works: Sequence[Work]) -> None:
-        """Cut, deblur and paste the faces of some frames, all crops of a size as one batch."""
-        begin = time.perf_counter()
-        busy = [work for work in works if work.faces]
-        if not busy:
-            return
-        size = self.faces.crop_size
-        crops = [[cut(w.canvas, face, crop_size=size) for face in w.faces] for w in busy]
-        restored = iter(self.deblurrer.crops(list(chain.from_iterable(crops))))
-        share([w.clock for w in busy], "deblur", 1e3 * (time.perf_counter() - begin))
-        for work, own in zip(busy, crops, strict=True):
-            with work.clock.measure("paste"):
-                images = list(islice(restored, len(own)))
-                paste_all(work.canvas, own, images, strength=self.faces.strength)
-                work.faces = [self._judged(*pair) for pair in zip(own, images, strict=True)]
+    def _finder(self, holds_back: int) -> Finder:
+        find = self._find_faces
+        if find is not None:
+            return GivenFaces(lambda canvas: find(canvas.rgb()))
+        return FaceFinder(self._detector, self.faces, holds_back=holds_back)
 
-    def _judged(self, crop: FaceCrop, restored: FloatImage) -> Face:
-        """The face with its sharpness before and after; no "after" where nothing was applied."""
-        strength = self.faces.strength * crop.face.weight
-        after = None
-        if strength > 0:
-            after = sharpness(crop.image + np.float32(strength) * (restored - crop.image))
-        return replace(crop.face, sharpness=sharpness(crop.image), sharpness_after=after)
+    def _weighed(self, work: Work, face: Face) -> Face:
+        """A face of a single picture with its sharpness, and the correction that it needs."""
+        sharp = sharpness(work.canvas, face.box)
+        weight = need(sharp) if self.faces.gate == "auto" else 1.0
+        return replace(face, sharpness=sharp, weight=weight)
 
 
 def _with_faces(waiting: deque[Work], settled: Iterable[list[Face]]) -> Iterator[Work]:

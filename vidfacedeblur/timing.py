@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from vidfacedeblur.types import STAGES, FrameTiming, StageStats
+from vidfacedeblur.types import STAGES, FrameResult, FrameTiming, StageStats
 
 _COLUMNS = (*STAGES, "total")
 
@@ -51,13 +51,16 @@ class Tally:
         self.frames = 0
         self.faces = 0
         """Summed over frames."""
+        self.deblurred = 0
+        """Of them, those that were changed."""
         self._rows = array("f")
 
-    def add(self, timing: FrameTiming, *, faces: int) -> None:
+    def add(self, result: FrameResult) -> None:
         """Take in a finished frame."""
         self.frames += 1
-        self.faces += faces
-        self._rows.extend(getattr(timing, stage) for stage in _COLUMNS)
+        self.faces += len(result.faces)
+        self.deblurred += sum(face.deblurred for face in result.faces)
+        self._rows.extend(getattr(result.timing, stage) for stage in _COLUMNS)
 
     def stages(self) -> dict[str, StageStats]:
         """Median, 95th percentile and mean of every stage, and of "total", in ms a frame."""

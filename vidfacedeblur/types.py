@@ -75,11 +75,17 @@ class Face:
     track: int | None = None
     """The same number on every frame that shows the same face; counts from 1."""
     weight: float = 1.0
-    """How much of the correction is applied, 0 to 1: less where a face comes or goes."""
+    """How much of the correction is applied, 0 to 1: less where a face comes or goes, or is sharp
+    (see `FaceOptions.gate`)."""
     sharpness: float | None = None
     """How sharp the face was, 0 (blurred) to 1 (sharp); see `faces.sharpness`."""
     sharpness_after: float | None = None
     """The same measure after deblurring; None where the face was left alone."""
+
+    @property
+    def deblurred(self) -> bool:
+        """Whether anything of a correction was applied."""
+        return self.sharpness_after is not None
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,8 @@ class RunSummary:
     frames: int
     faces: int
     """Faces found, summed over frames."""
+    deblurred: int
+    """Of them, those that were changed; sharp ones are not, see `FaceOptions.gate`."""
     seconds: float
     """Wall time of the run, without loading the models."""
     stages: dict[str, StageStats] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import numpy as np
 
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.timing import StageClock
-from vidfacedeblur.types import Box, ByteImage, Canvas, Face, Frame, FrameResult
+from vidfacedeblur.types import ByteImage, Canvas, Face, Frame, FrameResult
 from vidfacedeblur.video import Source, open_canvas
 
 Colour = Literal["rgb", "bgr"]
@@ -83,18 +83,3 @@ def given_back(work: Work, colour: Colour) -> Any:
     if isinstance(edited, av.VideoFrame) or colour == "rgb":
         return edited
     return np.ascontiguousarray(edited[..., ::-1])
-
-
-def as_face(face: Face | Box | tuple[float, float, float, float]) -> Face:
-    """Take in a caller's face or box.
-
-    Raises:
-        OptionError: The box has no area.
-    """
-    try:
-        found = face if isinstance(face, Face) else Face(Box(*map(float, face)))
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"a face's box must be (x0, y0, x1, y1), got {face!r}") from error
-    if not (found.box.width > 0 and found.box.height > 0):
-        raise OptionError(f"a face's box must be (x0, y0, x1, y1) with area, got {found.box}")
-    return found

@@ -46,12 +46,14 @@ def test_one_file(
         [
             *(str(clip), "-o", str(out), "--weights", str(small_weights), "--device", "cpu"),
             *("--report", str(tmp_path / "r.json"), "--timings", str(tmp_path / "t.csv")),
+            *("--gate", "off"),
         ]
     )
     assert code == 0
     assert read_times(out) == read_times(clip)
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["summary"]["frames"] == report["summary"]["faces"] == 6
+    assert report["summary"]["deblurred"] == report["runs"][0]["deblurred"] == 6
     assert report["summary"]["fps"] > 0
     assert report["summary"]["stages"]["deblur"]["p95"] > 0
     assert report["runs"][0]["tag"] == "vidfacedeblur"
@@ -64,7 +66,7 @@ def test_one_file(
     assert len(json.loads(rows[0]["faces"])) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "6 frames, 6 faces" in said.err
+    assert "6 frames, 6 faces (6 deblurred)" in said.err
     with av.open(out) as container:
         assert "deblurgan" in container.metadata["vidfacedeblur"]
 

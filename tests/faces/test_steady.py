@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -119,3 +120,22 @@ def test_faces_seen_too_rarely_are_left_out() -> None:
     assert [len(faces) for faces in go(frames, min_track=5, ahead=5)] == [2] * 5 + [1] * 15
     # A scene that is shorter shows its faces all the same.
     assert [len(faces) for faces in go(frames[:3], min_track=50, ahead=50)] == [2] * 3
+
+
+def test_what_a_blurred_frame_needs_rises_and_falls_around_it() -> None:
+    sharp, blurred = replace(face(200), sharpness=0.6), replace(face(200), sharpness=0.2)
+    frames = [[blurred if t == 10 else sharp] for t in range(20)]
+    steadier = Steadier(gated=True)
+    settled = [s for f in frames for s in steadier.push(Found(f, 0))] + steadier.flush()
+    weights = [faces[0].weight for faces in settled]
+    assert weights[6:15] == [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0]
+    assert sum(weights) == 4
+
+
+def test_memory_of_faces_does_not_grow() -> None:
+    steadier = Steadier(ahead=1)
+    for number in range(5000):
+        steadier.push(Found([face(200, track=number)], number // 10))
+    kept = [value for value in vars(steadier).values() if isinstance(value, (list, dict))]
+    assert max(map(len, kept)) < 20
+    assert len(steadier._sightings._values) <= 2000

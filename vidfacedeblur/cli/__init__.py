@@ -176,7 +176,9 @@ def _options(values: dict[str, Any]) -> tuple[ModelOptions, FaceOptions, VideoOp
     return (
         ModelOptions(**pick("model", "weights", "engine", "device", "threads")),
         FaceOptions(
-            **pick("faces", "strength", "min_face", "min_score", "crop_size", "detect_every"),
+            **pick(
+                "faces", "gate", "strength", "min_face", "min_score", "crop_size", "detect_every"
+            ),
             **pick("exclude", "min_track"),
             regions=values["region"],
         ),

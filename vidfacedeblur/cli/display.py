@@ -107,7 +107,8 @@ class Display:
         if self._quiet:
             return
         lines = [
-            f"{run.output}: {run.frames} frames, {run.faces} faces, {run.fps:.1f} fps"
+            f"{run.output}: {run.frames} frames, {run.faces} faces ({run.deblurred} deblurred),"
+            f" {run.fps:.1f} fps"
             f" ({run.model}, {run.engine} on {run.device})"
             + ("; no face changed, copied as it is" if run.copied else "")
         ]
@@ -121,11 +122,12 @@ class Display:
         if self._quiet:
             return
         frames, faces = sum(r.frames for r in runs), sum(r.faces for r in runs)
+        deblurred = sum(r.deblurred for r in runs)
         seconds = sum(r.seconds for r in runs)
         rate = f", {frames / seconds:.1f} fps" if seconds else ""
         print(  # noqa: T201
             f"{len(runs)} outputs, {failed} inputs failed or damaged, {frames} frames,"
-            f" {faces} faces{rate}",
+            f" {faces} faces ({deblurred} deblurred){rate}",
             file=sys.stderr,
         )
 

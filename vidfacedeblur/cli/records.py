@@ -170,6 +170,7 @@ class Report:
             "complete": complete,
             "frames": frames,
             "faces": sum(r.faces for r in runs),
+            "deblurred": sum(r.deblurred for r in runs),
             "seconds": seconds,
             "fps": frames / seconds if seconds else 0.0,
         }

@@ -130,6 +130,14 @@ SETTINGS: tuple[Setting, ...] = (
         "N",
         group="faces",
     ),
+    Setting(
+        "gate",
+        str,
+        _FACES.gate,
+        "let sharp faces pass untouched (auto), or deblur every face (off)",
+        choices=("auto", "off"),
+        group="faces",
+    ),
     Setting("strength", float, _FACES.strength, "how much, 0 to 1", "X", group="faces"),
     Setting(
         "min-face",

@@ -10,24 +10,34 @@ from vidfacedeblur.faces.crop import (
     whole_pixels,
 )
 from vidfacedeblur.faces.detect import MtcnnDetector
+from vidfacedeblur.faces.given import FaceLike, FindFaces, GivenFaces, as_face, in_turn
 from vidfacedeblur.faces.paste import face_mask, paste, paste_all
 from vidfacedeblur.faces.schedule import FaceFinder
 from vidfacedeblur.faces.select import Selector
-from vidfacedeblur.faces.sharpness import sharpness
+from vidfacedeblur.faces.sharpness import need, sharpness
 from vidfacedeblur.faces.steady import Steadier
+from vidfacedeblur.faces.stream import FaceStream, Finder
 from vidfacedeblur.faces.track import Tracker
 
 __all__ = [
     "MARGIN",
     "FaceFinder",
+    "FaceLike",
+    "FaceStream",
+    "FindFaces",
+    "Finder",
+    "GivenFaces",
     "MtcnnDetector",
     "Selector",
     "Steadier",
     "Tracker",
+    "as_face",
     "choose_size",
     "crop_square",
     "cut",
     "face_mask",
+    "in_turn",
+    "need",
     "paste",
     "paste_all",
     "read_region",

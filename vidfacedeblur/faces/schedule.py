@@ -10,7 +10,6 @@ were sure: a face that is hard to see on a key frame may be plain on the next.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,11 +18,13 @@ from numpy.typing import NDArray
 
 from vidfacedeblur.config import FaceOptions
 from vidfacedeblur.faces.boxes import iou
+from vidfacedeblur.faces.cuts import Cuts
 from vidfacedeblur.faces.detect import MtcnnDetector
 from vidfacedeblur.faces.follow import confirm
+from vidfacedeblur.faces.recent import Recent
 from vidfacedeblur.faces.steady import Found
 from vidfacedeblur.faces.track import Tracker
-from vidfacedeblur.types import Box, ByteImage, Canvas, Face
+from vidfacedeblur.types import Box, Canvas, Face
 
 EVERY = 5
 """Frames from one key frame to the next, unless something happens ..."""
@@ -37,10 +38,6 @@ _FOLLOWED = 0.7
 """Least probability of a known face where it is expected, and of a doubtful one anywhere."""
 _SAME = 0.4
 """Overlap from which on two boxes show one face."""
-_CUT = 16.0
-"""Mean change of brightness, in levels of 255, that may be a cut ..."""
-_SUDDEN = 4.0
-"""... if it is so many times what has been usual."""
 
 
 @dataclass
@@ -50,6 +47,18 @@ class _Held:
     canvas: Canvas
     scene: int
     faces: list[Face] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is remembered of a face."""
+
+    seen: int = 0
+    """Frames that showed it."""
+    missed: bool = False
+    """It was looked for in vain at least once."""
+    sure: bool = False
+    """It was seen well enough at least once."""
 
 
 class FaceFinder:
@@ -78,11 +87,8 @@ class FaceFinder:
         self._count = 0
         self._key = 0  # number of the last key frame
         self._scene = 0  # of the first frame since the last cut
-        self._glance: ByteImage | None = None
-        self._usual = 0.0
-        self._seen: Counter[int] = Counter()
-        self._missed: set[int] = set()
-        self._sure: set[int] = set()  # seen well enough at least once
+        self._cuts = Cuts()
+        self._known: Recent[_Known] = Recent()
         self._last: set[int] = set()  # on the frame before
         self._plain: set[int] = set()  # there, and well enough
 
@@ -95,7 +101,8 @@ class FaceFinder:
         """
         number = self._count
         self._count += 1
-        cut = self._is_cut(canvas)
+        self._known.next_frame()
+        cut = self._cuts.is_cut(canvas)
         if cut:
             self._tracker.reset()
             self._scene = number
@@ -141,11 +148,11 @@ class FaceFinder:
         return self._settle(number, canvas, faces, key=True)
 
     def _settle(self, number: int, canvas: Canvas, faces: list[Face], *, key: bool) -> list[Found]:
-        self._seen.update(face.track or 0 for face in faces)
+        for face in faces:
+            self._remember(face)
         least = self._options.min_score
         self._last = {face.track or 0 for face in faces}
         self._plain = {face.track or 0 for face in faces if face.score >= least}
-        self._sure |= self._plain
         if not self._holds_back:
             return [Found(self._kept(faces), self._scene)]
         if self._held:
@@ -163,7 +170,8 @@ class FaceFinder:
         boxes = [box for _, box in known]
         found = confirm(self._detector, canvas, boxes, min_score=self._least)
         pairs = [(n, face) for (n, _), face in zip(known, found, strict=True) if face]
-        self._missed |= {n for n, _ in known} - {n for n, _ in pairs}
+        for track in {n for n, _ in known} - {n for n, _ in pairs}:
+            self._note_miss(track)
         faces: list[Face] = []
         for track, face in sorted(pairs, key=lambda pair: -pair[1].score):
             if not _overlaps(face.box, faces):
@@ -177,37 +185,31 @@ class FaceFinder:
                 return
             (before,) = confirm(self._detector, held.canvas, [face.box], min_score=self._least)
             if before is None or _overlaps(before.box, held.faces):
-                self._missed.add(face.track or 0)
+                self._note_miss(face.track)
                 return
             face = replace(before, track=face.track)
             held.faces.append(face)
-            self._seen[face.track or 0] += 1
-            if face.score >= self._options.min_score:
-                self._sure.add(face.track or 0)
+            self._remember(face)
+
+    def _remember(self, face: Face) -> None:
+        before = self._known.get(face.track, _Known())
+        sure = before.sure or face.score >= self._options.min_score
+        self._known.set(face.track, replace(before, seen=before.seen + 1, sure=sure))
+
+    def _note_miss(self, track: int | None) -> None:
+        self._known.set(track, replace(self._known.get(track, _Known()), missed=True))
 
     def _kept(self, faces: list[Face]) -> list[Face]:
         """Those that were sure once, but for what was seen once, and looked for and not found."""
-        return [
-            face
-            for face in faces
-            if face.track in self._sure
-            and (self._seen[face.track or 0] > 1 or face.track not in self._missed)
-        ]
+        return [face for face in faces if self._is_kept(self._known.get(face.track, _Known()))]
+
+    @staticmethod
+    def _is_kept(known: _Known) -> bool:
+        return known.sure and (known.seen > 1 or not known.missed)
 
     @property
     def _least(self) -> float:
         return min(_FOLLOWED, self._options.min_score)
-
-    def _is_cut(self, canvas: Canvas) -> bool:
-        now, before = canvas.glance(), self._glance
-        self._glance = now
-        if before is None or before.shape != now.shape:
-            return before is not None
-        change = float(np.abs(now.astype(np.int16) - before).mean())
-        cut = change > _CUT and change > _SUDDEN * self._usual
-        if not cut:
-            self._usual += 0.2 * (change - self._usual)
-        return cut
 
 
 def _overlaps(box: Box, faces: Sequence[Face]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vidfacedeblur.config import FaceOptions, Rectangle
+from vidfacedeblur.faces.recent import Recent
 from vidfacedeblur.faces.steady import Found
 from vidfacedeblur.types import Face
 
@@ -21,7 +22,7 @@ class Selector:
 
     def __init__(self, options: FaceOptions) -> None:
         self._options = options
-        self._sizes: dict[int | None, float] = {}
+        self._sizes: Recent[float] = Recent()
 
     def __call__(self, found: Found) -> Found:
         """Leave out the faces of a frame that are not wanted."""
@@ -38,8 +39,9 @@ class Selector:
         for face in faces:
             size = face.box.width * face.box.height
             before = self._sizes.get(face.track, size)
-            self._sizes[face.track] = _SLOWNESS * before + (1 - _SLOWNESS) * size
-        ranked = sorted(faces, key=lambda face: -self._sizes[face.track])
+            self._sizes.set(face.track, _SLOWNESS * before + (1 - _SLOWNESS) * size)
+        self._sizes.next_frame()
+        ranked = sorted(faces, key=lambda face: -self._sizes.get(face.track, 0))
         return ranked[:count]
 
 

@@ -18,6 +18,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from vidfacedeblur.faces.recent import Recent
+from vidfacedeblur.faces.sharpness import need
 from vidfacedeblur.types import Box, Face
 
 REACH = 4
@@ -46,12 +48,14 @@ class Steadier:
     Args:
         ahead: Frames that a frame waits for; `REACH` for the best result, 0 for none.
         min_track: Frames on which a face must have been seen, unless its scene is shorter.
+        gated: Whether a face's correction is as strong as its sharpness needs.
     """
 
-    def __init__(self, *, ahead: int = REACH, min_track: int = 1) -> None:
+    def __init__(self, *, ahead: int = REACH, min_track: int = 1, gated: bool = False) -> None:
         self._ahead = ahead
+        self._gated = gated
         self._min_track = min_track
-        self._sightings: Counter[int | None] = Counter()
+        self._sightings: Recent[int] = Recent()
         self._lengths: Counter[int] = Counter()  # of scenes, as far as they are known
         self._frames: list[tuple[int, dict[int | None, Face]]] = []
         """Scene, and faces by track, of the frames that are looked at."""
@@ -59,7 +63,9 @@ class Steadier:
 
     def push(self, found: Found) -> list[list[Face]]:
         """Take the next frame's faces; returns those of each frame that is settled, in order."""
-        self._sightings.update(face.track for face in found.faces)
+        for face in found.faces:
+            self._sightings.set(face.track, self._sightings.get(face.track, 0) + 1)
+        self._sightings.next_frame()
         self._lengths[found.scene] += 1
         self._frames.append((found.scene, {face.track: face for face in found.faces}))
         if len(self._frames) - self._next <= self._ahead:
@@ -78,19 +84,27 @@ class Steadier:
             if 0 <= self._next + offset < len(self._frames)
             and self._frames[self._next + offset][0] == scene
         ]
+        least = min(self._min_track, self._lengths[scene])
         steady = [
-            replace(
-                smoothed([(offset, at[track]) for offset, at in near if track in at]),
-                weight=_weight([offset for offset, at in near if track not in at]),
-            )
+            self._steadied([(offset, at.get(track)) for offset, at in near])
             for track in faces
-            if self._sightings[track] >= min(self._min_track, self._lengths[scene])
+            if self._sightings.get(track, 0) >= least
         ]
         self._next += 1
         if self._next > REACH:
-            del self._frames[0]
+            past, _ = self._frames.pop(0)
             self._next -= 1
+            if past != self._frames[0][0]:
+                del self._lengths[past]
         return steady
+
+    def _steadied(self, window: Sequence[tuple[int, Face | None]]) -> Face:
+        """The face of frame 0, by the frames around, on some of which it is not seen."""
+        sightings = [(offset, face) for offset, face in window if face is not None]
+        weight = _presence([offset for offset, face in window if face is None])
+        if self._gated:
+            weight *= _needed(sightings)
+        return replace(smoothed(sightings), weight=weight)
 
 
 def smoothed(sightings: Sequence[tuple[int, Face]]) -> Face:
@@ -122,10 +136,24 @@ def _projection(offsets: tuple[int, ...]) -> Values:
     return fitted
 
 
-def _weight(absent: Sequence[int]) -> float:
+def _presence(absent: Sequence[int]) -> float:
     """How much of a face's correction is applied, by the frames around that do not show it."""
     nearest = min(map(abs, absent), default=_RAMP + 1)
     return min(1.0, nearest / (_RAMP + 1))
+
+
+def _needed(sightings: Sequence[tuple[int, Face]]) -> float:
+    """How much of it a face needs, as sharp as it is on the frames around: at least its own need.
+
+    A face may be blurred for a frame or two only, so needs are not averaged. What a blurred frame
+    needs rises and falls over its neighbours, on which the network has little to change.
+    """
+    return max(
+        need(face.sharpness) * max(0.0, 1 - abs(offset) / (_RAMP + 1))
+        if face.sharpness is not None
+        else 1.0
+        for offset, face in sightings
+    )
 
 
 def _values(face: Face, *, with_points: bool) -> list[float]:

@@ -1,0 +1,91 @@
+"""Faces that come from the caller, in place of this project's own detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.faces.cuts import Cuts
+from vidfacedeblur.faces.steady import Found
+from vidfacedeblur.faces.track import Tracker
+from vidfacedeblur.types import Box, ByteImage, Canvas, Face
+
+FaceLike = Face | Box | tuple[float, float, float, float]
+"""A face, or its box (x0, y0, x1, y1) in pixels of the upright picture."""
+FindFaces = Callable[[ByteImage], Sequence[FaceLike]]
+"""Given an upright picture, (H, W, 3) uint8 RGB, which it must not change: the faces in it."""
+
+
+class GivenFaces:
+    """Takes the faces of each frame from a function; numbers them where they have no number.
+
+    Args:
+        find: Called once for each frame, in order.
+    """
+
+    def __init__(self, find: Callable[[Canvas], Sequence[FaceLike]]) -> None:
+        self._find = find
+        self._cuts = Cuts()
+        self._tracker = Tracker()
+        self._count = 0
+        self._scene = 0
+        self._numbered: bool | None = None
+
+    def push(self, canvas: Canvas) -> list[Found]:
+        """Take the next frame's canvas.
+
+        Raises:
+            OptionError: What the function gave are not faces, or not numbered as they must be.
+        """
+        faces = [as_face(face) for face in self._find(canvas)]
+        if self._cuts.is_cut(canvas):
+            self._tracker.reset()
+            self._scene = self._count
+        self._check_numbers([face.track for face in faces])
+        if not self._numbered:
+            faces = self._tracker.update(self._count, faces)
+        self._count += 1
+        return [Found(faces, self._scene)]
+
+    def flush(self) -> list[Found]:
+        """Nothing is held back."""
+        return []
+
+    def _check_numbers(self, tracks: Sequence[int | None]) -> None:
+        if not tracks:
+            return
+        if self._numbered is None:
+            self._numbered = tracks[0] is not None
+        if any((track is not None) != self._numbered for track in tracks):
+            raise OptionError("give all faces of a video a track number, or none of them")
+        if self._numbered and len(set(tracks)) < len(tracks):
+            raise OptionError(f"two faces of one frame have the same track number: {list(tracks)}")
+
+
+def in_turn(faces: Iterable[Sequence[FaceLike]]) -> Callable[[Canvas], Sequence[FaceLike]]:
+    """For `GivenFaces`: what the caller has for each frame, in turn."""
+    remaining = iter(faces)
+
+    def find(_: Canvas) -> Sequence[FaceLike]:
+        found = next(remaining, None)
+        if found is None:
+            raise OptionError("faces must have an entry for each frame; an empty one for no faces")
+        return found
+
+    return find
+
+
+def as_face(face: FaceLike) -> Face:
+    """Take in a caller's face or box.
+
+    Raises:
+        OptionError: It is neither, or the box has no area.
+    """
+    try:
+        found = face if isinstance(face, Face) else Face(Box(*map(float, face)))
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"a face's box must be (x0, y0, x1, y1), got {face!r}") from error
+    if not (found.box.width > 0 and found.box.height > 0):
+        raise OptionError(f"a face's box must be (x0, y0, x1, y1) with area, got {found.box}")
+    return replace(found, box=Box(*found.box))

@@ -1,0 +1,52 @@
+"""From frames with known faces to frames with deblurred ones: cut, deblur, paste."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain, islice
+
+from vidfacedeblur.config import FaceOptions
+from vidfacedeblur.deblur import Deblurrer
+from vidfacedeblur.faces import cut, paste_all, sharpness
+from vidfacedeblur.timing import share
+from vidfacedeblur.types import Face
+from vidfacedeblur.work import Work
+
+
+def restore(works: Sequence[Work], deblurrer: Deblurrer, options: FaceOptions) -> None:
+    """Deblur the faces of some frames in place; crops of one size run as one batch.
+
+    A face whose `weight` is 0 costs nothing.
+    """
+    begin = time.perf_counter()
+    busy = [work for work in works if _changing(work, options)]
+    if not busy:
+        return
+    size = options.crop_size
+    crops = [
+        [cut(work.canvas, face, crop_size=size) for face in _changing(work, options)]
+        for work in busy
+    ]
+    restored = iter(deblurrer.crops(list(chain.from_iterable(crops))))
+    share([work.clock for work in busy], "deblur", 1e3 * (time.perf_counter() - begin))
+    for work, own in zip(busy, crops, strict=True):
+        with work.clock.measure("paste"):
+            paste_all(work.canvas, own, list(islice(restored, len(own))), strength=options.strength)
+            work.faces = [_judged(work, face, options) for face in work.faces]
+
+
+def _changing(work: Work, options: FaceOptions) -> list[Face]:
+    return [face for face in work.faces if _changes(face, options)]
+
+
+def _changes(face: Face, options: FaceOptions) -> bool:
+    return options.strength * face.weight > 0
+
+
+def _judged(work: Work, face: Face, options: FaceOptions) -> Face:
+    """A face with its sharpness after, as it is in the picture now."""
+    if not _changes(face, options):
+        return face
+    return replace(face, sharpness_after=sharpness(work.canvas, face.box))
