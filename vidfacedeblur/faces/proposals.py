@@ -10,13 +10,15 @@ less than 0.7.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidfacedeblur.faces.boxes import Boxes, Indices, iou, moved, ranked, squared, survivors
-from vidfacedeblur.faces.resample import SumTable
+from vidfacedeblur.faces.resample import Batch, SumTable
+from vidfacedeblur.stages import prefetch
 from vidfacedeblur.types import Network
 
 WINDOW = 12
@@ -71,7 +73,13 @@ def propose(
         levels: See `pyramid`.
         threshold: Least probability.
     """
-    found = [_judge(pnet, table, level, threshold) for level in levels]
+    pictures = (table.level(height, width) for _, height, width in levels)
+    # The next level is made while the network looks at this one.
+    with closing(prefetch(pictures, ahead=1, name="pyramid")) as made:
+        found = [
+            _judge(pnet, picture, scale, threshold)
+            for picture, (scale, _, _) in zip(made, levels, strict=True)
+        ]
     cells = _Cells(
         np.concatenate([c.rows for c in found]),
         np.concatenate([c.columns for c in found]),
@@ -84,11 +92,8 @@ def propose(
     return squared(moved(boxes[kept], cells.regression[kept], extra=0))
 
 
-def _judge(
-    pnet: Network, table: SumTable, level: tuple[float, int, int], threshold: float
-) -> _Cells:
-    scale, height, width = level
-    regression, scores = pnet(table.level(height, width))  # (1, 4, h, w), (1, h, w)
+def _judge(pnet: Network, picture: Batch, scale: float, threshold: float) -> _Cells:
+    regression, scores = pnet(picture)  # (1, 4, h, w), (1, h, w)
     rows, columns = np.nonzero(scores[0] >= np.float32(threshold))
     return _Cells(
         rows,

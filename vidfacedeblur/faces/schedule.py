@@ -1,15 +1,18 @@
 """When to look for faces everywhere, and when only where they are expected.
 
 The whole detector searches key frames: the first, every few frames, and at a cut. In between, known
-faces are confirmed where they should be; where one is lost, faces of its size are searched for.
-Where frames may be held back, a face that turns up is followed backwards too, to the frame on which
-it came in, and one that was seen a single time and not confirmed on a neighbouring frame is taken
-for a mistake. Doubtful faces are followed like sure ones, and count from the first time that they
-were sure: a face that is hard to see on a key frame may be plain on the next.
+faces are confirmed where they should be; where one is lost, the whole detector searches around it.
+
+Where frames may be held back, a face that is missed for a few frames is put there, between its
+places before and after; one that turns up is followed backwards to the frame on which it came in;
+and one that was seen a single time and not confirmed on a neighbouring frame is taken for a
+mistake. Doubtful faces are followed like sure ones, and count from the first time that they were
+sure: a face that is hard to see on a key frame may be plain on the next.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,22 +21,29 @@ from numpy.typing import NDArray
 
 from vidfacedeblur.config import FaceOptions
 from vidfacedeblur.faces.boxes import iou
+from vidfacedeblur.faces.crop import crop_square, visible
 from vidfacedeblur.faces.cuts import Cuts
 from vidfacedeblur.faces.detect import MtcnnDetector
 from vidfacedeblur.faces.follow import confirm
 from vidfacedeblur.faces.recent import Recent
 from vidfacedeblur.faces.steady import Found
 from vidfacedeblur.faces.track import Tracker
-from vidfacedeblur.types import Box, Canvas, Face
+from vidfacedeblur.types import Box, Canvas, Face, Region
 
 EVERY = 5
 """Frames from one key frame to the next, unless something happens ..."""
 _SELDOM = 8
 """... and where nothing has happened for some time."""
+_USUAL = 1_440_000
+"""Pixels above which a search costs so much that key frames lie further apart."""
+_AROUND = 1.5
+"""Where a face is lost, so many times its size on each side are searched at once ..."""
 _LARGER = 1.5
-"""Where a face is lost, faces down to its height divided by this are searched for at once."""
+"""... for faces down to its height divided by this."""
 _PATIENCE = 3
 """Frames for which a lost face is still looked for where it should be."""
+_BRIDGED = 4
+"""Frames on which a face is put unseen, if it was seen before and after."""
 _FOLLOWED = 0.7
 """Least probability of a known face where it is expected, and of a doubtful one anywhere."""
 _SAME = 0.4
@@ -75,12 +85,7 @@ class FaceFinder:
     ) -> None:
         self._detector = detector
         self._options = options
-        self._every = options.detect_every or EVERY
-        self._seldom = options.detect_every or _SELDOM
-        if holds_back and options.detect_every is None:
-            self._every = min(self._every, holds_back)
-            self._seldom = min(self._seldom, holds_back)
-        self._wait = self._every
+        self._wait = 0
         self._holds_back = holds_back
         self._tracker = Tracker()
         self._held: list[_Held] = []
@@ -112,12 +117,19 @@ class FaceFinder:
         faces = self._confirmed(canvas, known)
         lost = self._plain - {face.track for face in faces}
         if lost:
-            # A search for large faces only costs little.
-            smallest = min(box.height for n, box in known if n in lost) / _LARGER
-            found = self._search(canvas, at_least=round(smallest))
-            faces = found + [face for face in faces if not _overlaps(face.box, found)]
+            around = self._searched_around([box for n, box in known if n in lost], canvas)
+            faces += [face for face in around if not _overlaps(face.box, faces)]
         faces = self._tracker.update(number, faces)
         return self._settle(number, canvas, faces, key=False)
+
+    def _next_wait(self, canvas: Canvas, *, calm: bool) -> int:
+        """Frames from this key frame to the next."""
+        if self._options.detect_every:
+            return self._options.detect_every
+        dearer = math.sqrt(canvas.width * canvas.height / _USUAL)
+        soonest = min(max(EVERY, round(EVERY * dearer)), _SELDOM)
+        wait = max(self._wait + 1, soonest) if calm else soonest
+        return min(wait, _SELDOM, self._holds_back or _SELDOM)
 
     def flush(self) -> list[Found]:
         """The faces of the frames that are still held back."""
@@ -128,12 +140,26 @@ class FaceFinder:
         released, self._held = self._held[:count], self._held[count:]
         return [Found(self._kept(held.faces), held.scene) for held in released]
 
-    def _search(self, canvas: Canvas, *, at_least: int = 0) -> list[Face]:
+    def _search(self, canvas: Canvas) -> list[Face]:
         """What the whole detector finds."""
         smallest = self._options.min_face_for(canvas.width, canvas.height)
-        return self._detector.detect(
-            canvas.rgb(), min_face=max(smallest, at_least), min_score=self._least
-        )
+        return self._detector.detect(canvas.rgb(), min_face=smallest, min_score=self._least)
+
+    def _searched_around(self, boxes: Sequence[Box], canvas: Canvas) -> list[Face]:
+        """What the whole detector finds near where faces were, of their size and up, each once."""
+        smallest = self._options.min_face_for(canvas.width, canvas.height)
+        image = canvas.rgb()
+        faces: list[Face] = []
+        for box in boxes:
+            place = visible(Region(*map(round, crop_square(box, margin=_AROUND))), canvas)
+            if place.width <= 0 or place.height <= 0:
+                continue
+            part = image[place.y0 : place.y1, place.x0 : place.x1]
+            least = max(smallest, round(box.height / _LARGER))
+            found = self._detector.detect(part, min_face=least, min_score=self._least)
+            moved = [_shifted(face, place.x0, place.y0) for face in found]
+            faces += [face for face in moved if not _overlaps(face.box, faces)]
+        return faces
 
     def _on_key_frame(
         self, number: int, canvas: Canvas, known: Sequence[tuple[int, Box]]
@@ -144,7 +170,7 @@ class FaceFinder:
         more = [f for f in self._confirmed(canvas, missed) if not _overlaps(f.box, found)]
         faces = self._tracker.update(number, found + more)
         new = any(face.track not in self._last for face in faces)
-        self._wait = self._every if new or missed else min(self._wait + 1, self._seldom)
+        self._wait = self._next_wait(canvas, calm=not (new or missed))
         return self._settle(number, canvas, faces, key=True)
 
     def _settle(self, number: int, canvas: Canvas, faces: list[Face], *, key: bool) -> list[Found]:
@@ -155,11 +181,12 @@ class FaceFinder:
         self._plain = {face.track or 0 for face in faces if face.score >= least}
         if not self._holds_back:
             return [Found(self._kept(faces), self._scene)]
-        if self._held:
-            before = {face.track for face in self._held[-1].faces}
-            for face in faces:
-                if face.track not in before:
-                    self._fill_backwards(number, face)
+        for face in faces:
+            gap = self._frames_since(number, face.track)
+            if gap is not None and gap <= _BRIDGED + 1:
+                self._bridge(face, gap)
+            else:
+                self._fill_backwards(number, face)
         too_many = max(0, len(self._held) + 1 - self._holds_back)
         settled = self._released(len(self._held) if key else too_many)
         self._held.append(_Held(canvas, self._scene, faces))
@@ -177,6 +204,23 @@ class FaceFinder:
             if not _overlaps(face.box, faces):
                 faces.append(replace(face, track=track))
         return faces
+
+    def _frames_since(self, number: int, track: int | None) -> int | None:
+        """Frames since a face was last seen, of those held back and of this scene."""
+        for back, held in enumerate(reversed(self._held), 1):
+            if number - back < self._scene:
+                return None
+            if any(face.track == track for face in held.faces):
+                return back
+        return None
+
+    def _bridge(self, face: Face, gap: int) -> None:
+        """Put a face where it must have been on frames between two that show it."""
+        before = next(f for f in self._held[-gap].faces if f.track == face.track)
+        for back in range(1, gap):
+            between = _between(face, before, back / gap)
+            if not _overlaps(between.box, self._held[-back].faces):
+                self._held[-back].faces.append(between)
 
     def _fill_backwards(self, number: int, face: Face) -> None:
         """Follow a face that the frame before does not show to where it came in."""
@@ -210,6 +254,23 @@ class FaceFinder:
     @property
     def _least(self) -> float:
         return min(_FOLLOWED, self._options.min_score)
+
+
+def _between(face: Face, other: Face, share: float) -> Face:
+    """A face on its way to another place, a share of which is done."""
+    mixed = [a + share * (b - a) for a, b in zip(face.box, other.box, strict=True)]
+    points = None
+    if face.landmarks and other.landmarks:
+        pairs = zip(face.landmarks, other.landmarks, strict=True)
+        points = tuple((x + share * (u - x), y + share * (v - y)) for (x, y), (u, v) in pairs)
+    score = min(face.score, other.score)
+    return replace(face, box=Box(*mixed), landmarks=points, score=score)
+
+
+def _shifted(face: Face, x: int, y: int) -> Face:
+    box = Box(face.box.x0 + x, face.box.y0 + y, face.box.x1 + x, face.box.y1 + y)
+    points = tuple((px + x, py + y) for px, py in face.landmarks or ())
+    return replace(face, box=box, landmarks=points or None)
 
 
 def _overlaps(box: Box, faces: Sequence[Face]) -> bool:
