@@ -6,8 +6,8 @@ faces are confirmed where they should be; where one is lost, the whole detector 
 Where frames may be held back, a face that is missed for a few frames is put there, between its
 places before and after; one that turns up is followed backwards to the frame on which it came in;
 and one that was seen a single time and not confirmed on a neighbouring frame is taken for a
-mistake. Doubtful faces are followed like sure ones, and count from the first time that they were
-sure: a face that is hard to see on a key frame may be plain on the next.
+mistake. Doubtful faces are followed like sure ones, and count while they are sure often enough: a
+face that is hard to see on a key frame may be plain on the next.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ _BRIDGED = 4
 """Frames on which a face is put unseen, if it was seen before and after."""
 _FOLLOWED = 0.7
 """Least probability of a known face where it is expected, and of a doubtful one anywhere."""
+_OFTEN = 0.3
+"""Share of its frames on which a face must be sure; patterns that look like one seldom are."""
 _SAME = 0.4
 """Overlap from which on two boxes show one face."""
 
@@ -67,8 +69,8 @@ class _Known:
     """Frames that showed it."""
     missed: bool = False
     """It was looked for in vain at least once."""
-    sure: bool = False
-    """It was seen well enough at least once."""
+    sure: int = 0
+    """Of them, those that showed it well enough."""
 
 
 class FaceFinder:
@@ -237,19 +239,21 @@ class FaceFinder:
 
     def _remember(self, face: Face) -> None:
         before = self._known.get(face.track, _Known())
-        sure = before.sure or face.score >= self._options.min_score
-        self._known.set(face.track, replace(before, seen=before.seen + 1, sure=sure))
+        sure = face.score >= self._options.min_score
+        counted = replace(before, seen=before.seen + 1, sure=before.sure + sure)
+        self._known.set(face.track, counted)
 
     def _note_miss(self, track: int | None) -> None:
         self._known.set(track, replace(self._known.get(track, _Known()), missed=True))
 
     def _kept(self, faces: list[Face]) -> list[Face]:
-        """Those that were sure once, but for what was seen once, and looked for and not found."""
+        """Those that are sure often enough, but for what was seen once, and missed."""
         return [face for face in faces if self._is_kept(self._known.get(face.track, _Known()))]
 
     @staticmethod
     def _is_kept(known: _Known) -> bool:
-        return known.sure and (known.seen > 1 or not known.missed)
+        often = known.sure >= max(1.0, _OFTEN * known.seen)
+        return often and (known.seen > 1 or not known.missed)
 
     @property
     def _least(self) -> float:
