@@ -70,3 +70,27 @@ def test_a_consumer_that_fails_stops_a_producer_that_is_waiting(ahead: int) -> N
 def test_groups_are_full_but_for_the_last() -> None:
     assert list(grouped(range(7), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(grouped([], 3)) == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_signal_while_the_thread_starts_leaves_nothing_running(
+    monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    begin = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if late:
+            begin(thread)
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    def endless() -> Iterator[int]:
+        while True:
+            yield 0
+
+    source = endless()
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(prefetch(source, ahead=1, name="t"))
+    assert threads() == []
+    source.close()  # nobody is in it

@@ -34,18 +34,26 @@ class _HandOver(Generic[T]):
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._produce, name=f"vidfacedeblur-{name}")
         self._thread.daemon = True
+        self._lock = threading.Lock()
+        self._begun = False
+
+    def start(self) -> None:
+        """Let the thread begin. An exception may end this early, as after a signal; then close."""
         self._thread.start()
 
     def get(self) -> T | _End | _Failure:
         return self._queue.get()
 
     def close(self) -> None:
-        """Stop the thread and wait for it."""
-        self._stop.set()
+        """Stop the thread and wait for it; may be called however far `start` has come."""
+        with self._lock:
+            self._stop.set()
+            begun = self._begun
         with suppress(queue.Empty):
             while True:
                 self._queue.get_nowait()
-        self._thread.join()
+        if begun:
+            self._thread.join()
 
     def _put(self, item: T | _End | _Failure) -> None:
         while not self._stop.is_set():
@@ -54,6 +62,10 @@ class _HandOver(Generic[T]):
                 return
 
     def _produce(self) -> None:
+        with self._lock:
+            if self._stop.is_set():
+                return
+            self._begun = True
         last: _End | _Failure = _End()
         try:
             self._iterate()
@@ -81,6 +93,7 @@ def prefetch(items: Iterable[T], *, ahead: int, name: str) -> Generator[T, None,
     """
     hand_over = _HandOver(items, ahead=ahead, name=name)
     try:
+        hand_over.start()
         while not isinstance(item := hand_over.get(), _End):
             if isinstance(item, _Failure):
                 raise item.error
