@@ -6,8 +6,8 @@ back and pasted as a square. It is timed on some frames, evenly spread over the 
 so long; ours runs over all of it, before and after, with sound, and its output is checked.
 
 Each line is ours with `--gate off` against that, the same with our model in the plain way too, and
-the gain in PSNR of the faces on frames blurred by kernels of a tenth of a face's width, where
-the sharp frame is known.
+the PSNR of faces that are sharp in the clip and were blurred by kernels of a tenth of a face's
+width, before and after ("nan" where the clip shows no sharp face).
 
     python examples/benchmarks/plain.py CLIP ... [--model NAME ...] [--frames N]
 """
@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from vidfacedeblur import FaceDeblurPipeline, FaceOptions, VideoOptions
+from vidfacedeblur.faces import need
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.trainers.kernels import random_kernels
 from vidfacedeblur.types import STAGES, Box, ByteImage, RunSummary
@@ -120,7 +121,8 @@ def psnr(clip: Path, model: str) -> list[float]:
     off = FaceOptions(gate="off")
     with FaceDeblurPipeline(model, faces=off) as pipeline:
         for sharp in known_frames(clip):
-            boxes = [face.box for face in pipeline.process_image(sharp).faces]
+            faces = pipeline.process_image(sharp).faces
+            boxes = [face.box for face in faces if need(face.sharpness or 0) < 0.5]
             if not boxes:
                 continue
             length = int(np.clip(0.1 * np.median([b.width for b in boxes]), 3, 29))
@@ -133,7 +135,7 @@ def psnr(clip: Path, model: str) -> list[float]:
             pipeline.faces = off
             for kept, result in zip(errors, results, strict=True):
                 kept += [squared_error(result, sharp, box) for box in boxes]
-    return [float(np.mean(10 * np.log10(255**2 / np.array(kept)))) for kept in errors]
+    return [float(np.mean(10 * np.log10(255**2 / np.array(kept or [np.nan])))) for kept in errors]
 
 
 def squared_error(image: ByteImage, truth: ByteImage, box: Box) -> float:

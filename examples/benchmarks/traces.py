@@ -34,7 +34,7 @@ from vidfacedeblur.video import open_canvas, open_source
 
 BAND = 4
 """Pixels on either side of a mask's border."""
-EDGE = 0.01
+EDGE = 0.1
 """Of the mask, where its border is drawn."""
 BLUR = 0.08
 """Size of the kernels, of a face's width."""
