@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 from vidfacedeblur.deblur import Deblurrer
-from vidfacedeblur.types import Box, Face, FaceCrop, Region
 
 
 class Invert:
@@ -41,30 +40,3 @@ def test_both_types_give_the_same_picture_of_the_same_size(size: tuple[int, int]
         assert seen.dtype == np.float32
         assert abs(seen).max() <= 1 + 1e-6
     assert np.allclose(network.seen[0], network.seen[1], atol=1e-6)
-
-
-UPRIGHT = ((20.0, 20.0), (44.0, 20.0), (32.0, 34.0), (24.0, 46.0), (40.0, 46.0))
-
-
-def rolled(points: tuple[tuple[float, float], ...], turns: int) -> tuple[tuple[float, float], ...]:
-    """Landmarks of a picture of 64x64 after clockwise quarter turns."""
-    for _ in range(turns):
-        points = tuple((64 - y, x) for x, y in points)
-    return points
-
-
-@pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_a_face_that_lies_is_upright_for_the_network(turns: int) -> None:
-    network = Invert()
-    deblurrer = Deblurrer(network, multiple=32, sha256="")
-    image = np.random.default_rng(0).random((64, 64, 3), dtype=np.float32)
-    region, box = Region(0, 0, 64, 64), Box(10, 10, 54, 54)
-    lying = np.ascontiguousarray(np.rot90(image, -turns))  # clockwise
-    crops = [
-        FaceCrop(Face(box, landmarks=rolled(UPRIGHT, turns)), region, lying),
-        FaceCrop(Face(box), region, image),  # nothing is known of its roll
-    ]
-    first, second = deblurrer.crops(crops)
-    assert np.array_equal(network.seen[0][0], network.seen[0][1])
-    assert np.allclose(first, 1 - lying, atol=1e-6)
-    assert np.allclose(second, 1 - image, atol=1e-6)

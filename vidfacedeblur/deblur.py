@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import overload
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidfacedeblur.engines import Choice, deblur_spec, open_network
 from vidfacedeblur.models.weights import LoadedModel
-from vidfacedeblur.types import Face, FaceCrop, FloatImage, Network
+from vidfacedeblur.types import FaceCrop, FloatImage, Network
 
 
 class Deblurrer:
@@ -28,19 +27,15 @@ class Deblurrer:
     def crops(self, crops: Sequence[FaceCrop]) -> list[FloatImage]:
         """Deblur crops; one (S, S, 3) float32 RGB in [0, 1] for each, in the order given.
 
-        Crops of one size run as one batch. Faces that lie on their side or head are turned for the
-        network, by quarter turns, which resample nothing.
+        Crops of one size run as one batch.
         """
         by_side: dict[int, list[int]] = defaultdict(list)
         for i, crop in enumerate(crops):
             by_side[crop.image.shape[0]].append(i)
         results: dict[int, FloatImage] = {}
         for picks in by_side.values():
-            turns = [_quarter_turns(crops[i].face) for i in picks]
-            given = [np.rot90(crops[i].image, n) for i, n in zip(picks, turns, strict=True)]
-            restored = self.batch(np.stack(given))
-            for i, image, n in zip(picks, restored, turns, strict=True):
-                results[i] = np.ascontiguousarray(np.rot90(image, -n))
+            restored = self.batch(np.stack([crops[i].image for i in picks]))
+            results.update(zip(picks, restored, strict=True))
         return [results[i] for i in range(len(crops))]
 
     @overload
@@ -72,19 +67,6 @@ class Deblurrer:
     def close(self) -> None:
         """Free the network."""
         self.network.close()
-
-
-def _quarter_turns(face: Face) -> int:
-    """Counter-clockwise quarter turns that bring a face nearest to upright; 0 without landmarks.
-
-    Networks have seen upright faces only: `examples/benchmarks/rolled.py` finds 0.7 dB and more
-    for faces that lie on their side. A turn by the angle itself would resample, and gains 0.2 to
-    0.5 dB at 30 to 45 degrees.
-    """
-    if not face.landmarks:
-        return 0
-    (left, top), (right, bottom) = face.landmarks[:2]
-    return round(math.atan2(bottom - top, right - left) / (math.pi / 2)) % 4
 
 
 def _network_input(images: NDArray[np.float32] | NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -316,7 +316,7 @@ class FaceDeblurPipeline:
         if self.faces.faces == "none":
             yield from works
             return
-        stream = FaceStream(finder or self._finder(2 * ahead), self.faces, ahead=ahead or 1)
+        stream = FaceStream(finder or self._finder(2 * ahead), self.faces, ahead=ahead)
         waiting: deque[Work] = deque()
         for work in works:
             waiting.append(work)

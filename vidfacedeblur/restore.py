@@ -9,9 +9,9 @@ from itertools import chain, islice
 
 from vidfacedeblur.config import FaceOptions
 from vidfacedeblur.deblur import Deblurrer
-from vidfacedeblur.faces import cut, paste_all, sharpness
+from vidfacedeblur.faces import changed_as, cut, paste_all, roll, sharpness, turned
 from vidfacedeblur.timing import share
-from vidfacedeblur.types import Face
+from vidfacedeblur.types import Face, FaceCrop, FloatImage
 from vidfacedeblur.work import Work
 
 
@@ -29,12 +29,23 @@ def restore(works: Sequence[Work], deblurrer: Deblurrer, options: FaceOptions) -
         [cut(work.canvas, face, crop_size=size) for face in _changing(work, options)]
         for work in busy
     ]
-    restored = iter(deblurrer.crops(list(chain.from_iterable(crops))))
+    restored = iter(_deblurred(list(chain.from_iterable(crops)), deblurrer))
     share([work.clock for work in busy], "deblur", 1e3 * (time.perf_counter() - begin))
     for work, own in zip(busy, crops, strict=True):
         with work.clock.measure("paste"):
             paste_all(work.canvas, own, list(islice(restored, len(own))), strength=options.strength)
             work.faces = [_judged(work, face, options) for face in work.faces]
+
+
+def _deblurred(crops: Sequence[FaceCrop], deblurrer: Deblurrer) -> list[FloatImage]:
+    """What crops become; faces that lie are turned upright for the network."""
+    angles = [roll(crop.face) for crop in crops]
+    upright = [replace(c, image=turned(c.image, a)) for c, a in zip(crops, angles, strict=True)]
+    after = deblurrer.crops(upright)
+    return [
+        changed_as(crop.image, before.image, image, angle)
+        for crop, before, image, angle in zip(crops, upright, after, angles, strict=True)
+    ]
 
 
 def _changing(work: Work, options: FaceOptions) -> list[Face]:

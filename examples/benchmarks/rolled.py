@@ -18,30 +18,19 @@ import numpy as np
 
 from vidfacedeblur import FaceDeblurPipeline
 from vidfacedeblur.engines import choose, mtcnn_specs, open_network
-from vidfacedeblur.faces import MtcnnDetector, cut
+from vidfacedeblur.faces import MtcnnDetector, changed_as, cut, turned
 from vidfacedeblur.trainers.kernels import random_kernels
 from vidfacedeblur.types import ByteImage, FloatImage
 from vidfacedeblur.video.canvas import ArrayCanvas
 
-ANGLES = (0, 30, 45, 60, 90)
+ANGLES = (0, 10, 20, 30, 45, 60, 90)
 SIDE = 160
 MIDDLE = 0.36
 
 
-def turned(image: ByteImage | FloatImage, angle: float) -> FloatImage:
-    """Turn a square counter-clockwise by some degrees."""
-    if angle % 90 == 0:
-        return np.rot90(image, round(angle / 90)).astype(np.float32)
-    middle = (len(image) - 1) / 2
-    matrix = cv2.getRotationMatrix2D((middle, middle), angle, 1)
-    size = image.shape[1::-1]
-    how = {"flags": cv2.INTER_CUBIC, "borderMode": cv2.BORDER_REFLECT}
-    return np.asarray(cv2.warpAffine(image.astype(np.float32), matrix, size, **how), np.float32)
-
-
 def levels(image: FloatImage) -> ByteImage:
     """Whole levels from 0 to 255."""
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(image * np.float32(255)), 0, 255).astype(np.uint8)
 
 
 def psnr(image: ByteImage, truth: ByteImage) -> float:
@@ -52,17 +41,17 @@ def psnr(image: ByteImage, truth: ByteImage) -> float:
     return float(10 * np.log10(255**2 / max(error, 1e-6)))
 
 
-def crops(folder: Path, count: int, detector: MtcnnDetector) -> list[ByteImage]:
+def crops(folder: Path, count: int, detector: MtcnnDetector) -> list[FloatImage]:
     """Squares around the faces of a folder."""
     found = []
     for path in sorted(folder.glob("*.jpg"))[:count]:
         canvas = ArrayCanvas(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
         faces = detector.detect(np.array(canvas.rgb()), min_face=60, min_score=0.95)[:1]
-        found += [levels(cut(canvas, f, crop_size=SIDE).image * np.float32(255)) for f in faces]
+        found += [cut(canvas, face, crop_size=SIDE).image for face in faces]
     return found or sys.exit(f"no faces in {folder}")
 
 
-def judge(pipeline: FaceDeblurPipeline, faces: list[ByteImage], angle: int) -> list[float]:
+def judge(pipeline: FaceDeblurPipeline, faces: list[FloatImage], angle: int) -> list[float]:
     """Mean PSNR blurred, deblurred as it lies, and deblurred upright."""
     rng = np.random.default_rng(1)
     figures = []
@@ -71,13 +60,12 @@ def judge(pipeline: FaceDeblurPipeline, faces: list[ByteImage], angle: int) -> l
         kernel = random_kernels([int(rng.integers(9, 18))], rng)[0].numpy()
         around = cv2.BORDER_REFLECT
         given = np.asarray(cv2.filter2D(truth, -1, kernel[::-1, ::-1], borderType=around), np.uint8)
-        upright = levels(turned(given, -angle))
-        change = pipeline.deblur_faces(upright[None])[0].astype(np.float32) - upright
-        results = (
-            given,
-            pipeline.deblur_faces(given[None])[0],
-            levels(given + turned(change, angle)),
+        crop = given.astype(np.float32) / np.float32(255)
+        lying, upright = (
+            changed_as(crop, before, pipeline.deblurrer.batch(before[None])[0], by)
+            for by, before in ((0, crop), (-angle, turned(crop, -angle)))
         )
+        results = (given, levels(lying), levels(upright))
         figures.append([psnr(result, truth) for result in results])
     return np.mean(figures, axis=0).tolist()
 

@@ -18,6 +18,7 @@ from vidfacedeblur.faces.sharpness import need, sharpness
 from vidfacedeblur.faces.steady import Steadier
 from vidfacedeblur.faces.stream import FaceStream, Finder
 from vidfacedeblur.faces.track import Tracker
+from vidfacedeblur.faces.turn import changed_as, roll, turned
 
 __all__ = [
     "MARGIN",
@@ -32,6 +33,7 @@ __all__ = [
     "Steadier",
     "Tracker",
     "as_face",
+    "changed_as",
     "choose_size",
     "crop_square",
     "cut",
@@ -42,6 +44,8 @@ __all__ = [
     "paste_all",
     "read_region",
     "resized",
+    "roll",
     "sharpness",
+    "turned",
     "whole_pixels",
 ]

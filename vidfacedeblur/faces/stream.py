@@ -30,8 +30,9 @@ class FaceStream:
     Args:
         finder: Where they come from.
         options: Which are wanted, and whether sharp ones are let pass.
-        ahead: Frames that each may wait for, beside those that the finder holds back, so that faces
-            are steadied; more if that is what `FaceOptions.min_track` needs.
+        ahead: Frames that each waits for, beside those that the finder holds back, so that faces
+            are steadied; more where `FaceOptions.min_track` needs it. 0 for a live stream, where
+            each waits for one.
     """
 
     def __init__(self, finder: Finder, options: FaceOptions, *, ahead: int) -> None:
@@ -39,7 +40,7 @@ class FaceStream:
         self._finder = finder
         self._select = Selector(options)
         self._steadier = Steadier(
-            ahead=max(ahead, least - 1) if ahead > 1 else ahead,
+            ahead=max(ahead, least - 1) if ahead else 1,
             min_track=least,
             gated=options.gate == "auto",
         )
