@@ -14,7 +14,7 @@ import numpy as np
 
 from vidfacedeblur.types import Face, FloatImage
 
-_SMALL = 20.0
+_SMALL = 10.0
 """Degrees that a face may be off a quarter turn and is not turned further."""
 
 
