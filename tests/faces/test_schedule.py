@@ -26,6 +26,8 @@ class Stage:
         self.searched: list[int] = []
         self.around: list[tuple[int, int]] = []
         """Frames that were searched in part, and for which smallest face."""
+        self.blind_around = False
+        """A search in part finds nothing."""
         self.sure = 0.99
         self.doubtful = 0.95
         """Probabilities that a search, and that a confirmation gives."""
@@ -37,7 +39,8 @@ class Stage:
             self.searched.append(number)
         else:
             self.around.append((number, min_face))
-            boxes = [b for b in self.truth[number] if x <= b.x0 and b.x1 <= x + rgb.shape[1]]
+            inside = [b for b in self.truth[number] if x <= b.x0 and b.x1 <= x + rgb.shape[1]]
+            boxes = [] if self.blind_around else inside
         faces = [Face(Box(b.x0 - x, b.y0 - y, b.x1 - x, b.y1 - y), self.sure) for b in boxes]
         return [face for face in faces if face.score >= min_score]
 
@@ -231,3 +234,13 @@ def test_a_mistake_of_a_single_frame_is_dropped(monkeypatch: pytest.MonkeyPatch)
 def test_wrong_intervals() -> None:
     with pytest.raises(OptionError, match="--detect-every"):
         FaceOptions(detect_every=0)
+
+
+@pytest.mark.parametrize(("blind", "frames", "kept"), [(False, 4, 4), (True, 4, 0), (True, 12, 12)])
+def test_what_the_last_network_alone_is_sure_of_must_insist(
+    monkeypatch: pytest.MonkeyPatch, blind: bool, frames: int, kept: int
+) -> None:
+    stage = Stage([[box(0)] if i < frames else [] for i in range(12)])
+    stage.sure, stage.blind_around = 0.8, blind
+    settled = go(stage, monkeypatch, every=None)
+    assert sum(map(len, settled)) == kept

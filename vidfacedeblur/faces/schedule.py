@@ -7,7 +7,8 @@ Where frames may be held back, a face that is missed for a few frames is put the
 places before and after; one that turns up is followed backwards to the frame on which it came in;
 and one that was seen a single time and not confirmed on a neighbouring frame is taken for a
 mistake. Doubtful faces are followed like sure ones, and count while they are sure often enough: a
-face that is hard to see on a key frame may be plain on the next.
+face that is hard to see on a key frame may be plain on the next. The last network alone is easily
+persuaded by what looks like a face, so the whole detector must once have found it too.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ _FOLLOWED = 0.7
 """Least probability of a known face where it is expected, and of a doubtful one anywhere."""
 _OFTEN = 0.3
 """Share of its frames on which a face must be sure; patterns that look like one seldom are."""
+_INSISTS = 4
+"""Frames on which the last network alone must be sure, where the whole detector never was."""
 _SAME = 0.4
 """Overlap from which on two boxes show one face."""
 
@@ -71,6 +74,8 @@ class _Known:
     """It was looked for in vain at least once."""
     sure: int = 0
     """Of them, those that showed it well enough."""
+    found: bool = False
+    """The whole detector found it, and not its last network alone where it was expected."""
 
 
 class FaceFinder:
@@ -117,12 +122,24 @@ class FaceFinder:
         if cut or number == 0 or number - self._key >= self._wait:
             return self._on_key_frame(number, canvas, known)
         faces = self._confirmed(canvas, known)
+        self._look_again(faces, canvas)
         lost = self._plain - {face.track for face in faces}
+        around: list[Face] = []
         if lost:
-            around = self._searched_around([box for n, box in known if n in lost], canvas)
-            faces += [face for face in around if not _overlaps(face.box, faces)]
-        faces = self._tracker.update(number, faces)
+            near = self._searched_around([box for n, box in known if n in lost], canvas)
+            around = [face for face in near if not _overlaps(face.box, faces)]
+        faces = self._tracker.update(number, around + faces)
+        self._note_found(faces[: len(around)])
         return self._settle(number, canvas, faces, key=False)
+
+    def _look_again(self, faces: Sequence[Face], canvas: Canvas) -> None:
+        """Search around faces that only the last network was sure of so far."""
+        for face in faces:
+            known = self._known.get(face.track, _Known())
+            if face.score >= self._options.min_score and not known.found:
+                around = self._searched_around([face.box], canvas)
+                found = _overlaps(face.box, around)
+                self._known.set(face.track, replace(known, found=found))
 
     def _next_wait(self, canvas: Canvas, *, calm: bool) -> int:
         """Frames from this key frame to the next."""
@@ -164,13 +181,14 @@ class FaceFinder:
         return faces
 
     def _on_key_frame(
-        self, number: int, canvas: Canvas, known: Sequence[tuple[int, Box]]
+        self, number: int, canvas: Canvas, expected: Sequence[tuple[int, Box]]
     ) -> list[Found]:
         self._key = number
         found = self._search(canvas)
-        missed = [(n, box) for n, box in known if not _overlaps(box, found)]
+        missed = [(n, box) for n, box in expected if not _overlaps(box, found)]
         more = [f for f in self._confirmed(canvas, missed) if not _overlaps(f.box, found)]
         faces = self._tracker.update(number, found + more)
+        self._note_found(faces[: len(found)])
         new = any(face.track not in self._last for face in faces)
         self._wait = self._next_wait(canvas, calm=not (new or missed))
         return self._settle(number, canvas, faces, key=True)
@@ -243,6 +261,13 @@ class FaceFinder:
         counted = replace(before, seen=before.seen + 1, sure=before.sure + sure)
         self._known.set(face.track, counted)
 
+    def _note_found(self, faces: Sequence[Face]) -> None:
+        """Remember faces that the whole detector was sure of."""
+        for face in faces:
+            known = self._known.get(face.track, _Known())
+            sure = face.score >= self._options.min_score
+            self._known.set(face.track, replace(known, found=known.found or sure))
+
     def _note_miss(self, track: int | None) -> None:
         self._known.set(track, replace(self._known.get(track, _Known()), missed=True))
 
@@ -253,7 +278,8 @@ class FaceFinder:
     @staticmethod
     def _is_kept(known: _Known) -> bool:
         often = known.sure >= max(1.0, _OFTEN * known.seen)
-        return often and (known.seen > 1 or not known.missed)
+        credible = known.found or known.sure >= _INSISTS
+        return credible and often and (known.seen > 1 or not known.missed)
 
     @property
     def _least(self) -> float:
