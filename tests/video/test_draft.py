@@ -84,3 +84,11 @@ def test_nothing_is_written_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     with pytest.raises(OutputError, match="terminal"):
         StandardOutput()
+
+
+@pytest.mark.parametrize("below", ["out.mp4", "deep/out.mp4"])
+def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path, below: str) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OutputError, match="taken is a file and no folder"):
+        open_draft(tmp_path / "taken" / below)
+    assert (tmp_path / "taken").read_text() == "a file"

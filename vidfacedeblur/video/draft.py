@@ -166,6 +166,9 @@ def output_errors(target: Path, doing: str = "written") -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        blocked = next((above for above in target.parents if above.is_file()), None)
         reason = getattr(error, "strerror", None) or str(error)
+        if blocked:
+            reason = f"{blocked} is a file and no folder"
         name = "standard output" if target == STANDARD else target
         raise OutputError(f"{name} cannot be {doing}: {reason}") from error
