@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import overload
 
@@ -11,32 +10,36 @@ from numpy.typing import NDArray
 
 from vidfacedeblur.engines import Choice, deblur_spec, open_network
 from vidfacedeblur.models.weights import LoadedModel
+from vidfacedeblur.turns import Combiner, OneAtATime
 from vidfacedeblur.types import FaceCrop, FloatImage, Network
+
+_BATCH = 8
+"""Crops that the network is given at once, at most."""
 
 
 class Deblurrer:
-    """Deblurs crops of any size with one network."""
+    """Deblurs crops of any size with one network, which any number of threads may share."""
 
-    def __init__(self, network: Network, *, multiple: int, sha256: str) -> None:
-        self.network = network
+    def __init__(
+        self, network: Network, *, multiple: int, sha256: str, largest_batch: int = _BATCH
+    ) -> None:
+        self.network = OneAtATime(network)
         self.multiple = multiple
         """Sides that the network takes are multiples of this."""
         self.sha256 = sha256
         """Of the weights file."""
+        self._combined: Combiner[FloatImage, FloatImage] = Combiner(
+            lambda images: list(self.batch(np.stack(images))),
+            key=lambda image: image.shape,
+            most=largest_batch,
+        )
 
     def crops(self, crops: Sequence[FaceCrop]) -> list[FloatImage]:
         """Deblur crops; one (S, S, 3) float32 RGB in [0, 1] for each, in the order given.
 
-        Crops of one size run as one batch.
+        Crops of one size run as one batch, with those that other threads ask for meanwhile.
         """
-        by_side: dict[int, list[int]] = defaultdict(list)
-        for i, crop in enumerate(crops):
-            by_side[crop.image.shape[0]].append(i)
-        results: dict[int, FloatImage] = {}
-        for picks in by_side.values():
-            restored = self.batch(np.stack([crops[i].image for i in picks]))
-            results.update(zip(picks, restored, strict=True))
-        return [results[i] for i in range(len(crops))]
+        return self._combined([crop.image for crop in crops])
 
     @overload
     def batch(self, images: NDArray[np.float32]) -> NDArray[np.float32]: ...
@@ -105,4 +108,4 @@ def open_deblurrer(
     """
     spec = deblur_spec(model)
     network = open_network(spec, choice, threads=threads, on_status=on_status)
-    return Deblurrer(network, multiple=spec.multiple, sha256=model.sha256)
+    return Deblurrer(network, multiple=spec.multiple, sha256=model.sha256, largest_batch=spec.batch)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -40,16 +40,17 @@ from vidfacedeblur.faces import (
     GivenFaces,
     MtcnnDetector,
     as_face,
-    in_turn,
     need,
     sharpness,
 )
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.outcome import frames_ahead, hash_of, may_copy, summary_of
 from vidfacedeblur.provenance import provenance_line
-from vidfacedeblur.restore import restore
+from vidfacedeblur.restore import Watcher, restore
 from vidfacedeblur.stages import grouped, prefetch
+from vidfacedeblur.stream import FrameStream, WorkStream, with_faces
 from vidfacedeblur.timing import Tally
+from vidfacedeblur.turns import OneAtATime
 from vidfacedeblur.types import (
     ByteImage,
     Face,
@@ -68,7 +69,7 @@ class FaceDeblurPipeline:
     """Deblurs the faces of videos, of a stream of frames, of single pictures, or crops alone.
 
     The networks are loaded once, when the pipeline is made, and serve every call; close it, or use
-    it as a context manager, to free them. One thread may use it at a time.
+    it as a context manager, to free them. Threads may share it: the networks serve them in turn.
 
     Args:
         model: Name of the deblurring model; see ``vidfacedeblur --list-models``.
@@ -121,7 +122,8 @@ class FaceDeblurPipeline:
             self.deblurrer = open_deblurrer(loaded, choice, threads=threads, on_status=say)
             stack.callback(self.deblurrer.close)
             nets = [
-                open_network(spec, choice, threads=threads, on_status=say) for spec in mtcnn_specs()
+                OneAtATime(open_network(spec, choice, threads=threads, on_status=say))
+                for spec in mtcnn_specs()
             ]
             for net in nets:
                 stack.callback(net.close)
@@ -160,6 +162,7 @@ class FaceDeblurPipeline:
         *,
         on_frame: Callable[[FrameResult], None] = lambda result: None,
         on_start: Callable[[SourceInfo], None] = lambda info: None,
+        watcher: Watcher | None = None,
     ) -> RunSummary:
         """Deblur the faces of a video or picture file and write the result to `target`.
 
@@ -171,6 +174,8 @@ class FaceDeblurPipeline:
                 where nothing can be verified or taken back.
             on_frame: Called in this thread with each frame's result, after it was encoded.
             on_start: Called once with what is known of the input before it is decoded.
+            watcher: Is shown each frame before and after its faces are deblurred, in a thread of
+                its own; `BestFaces` is one.
 
         Raises:
             InputError: The input is missing, unreadable or has no video.
@@ -195,7 +200,7 @@ class FaceDeblurPipeline:
             # Closed in reverse: each thread has ended before what it uses is closed.
             frames = prefetch(decoded(opened), ahead=ahead, name="decode")
             stack.enter_context(closing(frames))
-            edited = prefetch(self._edited(frames, ahead), ahead=ahead, name="faces")
+            edited = prefetch(self._edited(frames, ahead, watcher), ahead=ahead, name="faces")
             stack.enter_context(closing(edited))
             stack.callback(opened.interrupt)
             for work in edited:
@@ -248,11 +253,23 @@ class FaceDeblurPipeline:
             OptionError: A frame is of another shape or type, a box has no area, or `faces` ends
                 before the frames do.
         """
-        finder = None if faces is None else GivenFaces(in_turn(faces))
-        works = (work_on(index, picture, colour) for index, picture in enumerate(frames))
-        for work in self._found(works, finder):
-            restore([work], self.deblurrer, self.faces)
-            yield work.result(given_back(work, colour))
+        stream = self.stream(colour=colour)
+        for picture, given in with_faces(frames, faces):
+            yield from stream.push(picture, given)
+        yield from stream.flush()
+
+    def stream(self, *, colour: Colour = "rgb", watcher: Watcher | None = None) -> FrameStream:
+        """Begin a stream to which frames are given as they come, one call each.
+
+        Cameras have a stream each, and may share one pipeline: their threads use its networks in
+        turns, and crops that wait at the same time are deblurred together.
+
+        Args:
+            colour: Order of an array's channels.
+            watcher: Is shown each frame before and after its faces are deblurred.
+        """
+        find = partial(self._finder, 0)
+        return FrameStream(self.deblurrer, self.faces, find, colour=colour, watcher=watcher)
 
     def process_image(
         self,
@@ -273,7 +290,7 @@ class FaceDeblurPipeline:
         """
         work = work_on(0, image, colour)
         if faces is None:
-            list(self._found([work]))
+            list(self._found([work], 0))
         else:
             work.faces = [self._weighed(work, as_face(face)) for face in faces]
         restore([work], self.deblurrer, self.faces)
@@ -299,31 +316,26 @@ class FaceDeblurPipeline:
         mixed = crops + self.faces.strength * (restored.astype(np.float32) - crops)
         return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
-    def _edited(self, works: Iterable[Work], ahead: int) -> Generator[Work, None, None]:
+    def _edited(
+        self, works: Iterable[Work], ahead: int, watcher: Watcher | None
+    ) -> Generator[Work, None, None]:
         """Detect, deblur and paste, in groups of frames where that helps the device."""
         on_gpu = self.deblurrer.network.device != "cpu"
-        for group in grouped(self._found(works, ahead=ahead), _GPU_GROUP if on_gpu else 1):
-            restore(group, self.deblurrer, self.faces)
+        for group in grouped(self._found(works, ahead), _GPU_GROUP if on_gpu else 1):
+            restore(group, self.deblurrer, self.faces, watcher)
             yield from group
 
-    def _found(
-        self, works: Iterable[Work], finder: Finder | None = None, *, ahead: int = 0
-    ) -> Iterator[Work]:
-        """Fill in the faces of frames, which wait for one that follows, or for three times `ahead`.
+    def _found(self, works: Iterable[Work], ahead: int) -> Iterator[Work]:
+        """Fill in the faces of frames, which wait for three times `ahead` that follow, or for one.
 
         Twice `ahead` is for faces to be found backwards, the rest for them to be steadied.
         """
-        if self.faces.faces == "none":
-            yield from works
-            return
-        stream = FaceStream(finder or self._finder(2 * ahead), self.faces, ahead=ahead)
-        waiting: deque[Work] = deque()
+        wanted = self.faces.faces != "none"
+        faces = FaceStream(self._finder(2 * ahead), self.faces, ahead=ahead) if wanted else None
+        stream = WorkStream(faces)
         for work in works:
-            waiting.append(work)
-            with work.clock.measure("detect"):
-                settled = stream.push(work.canvas)
-            yield from _with_faces(waiting, settled)
-        yield from _with_faces(waiting, stream.flush())
+            yield from stream.push(work)
+        yield from stream.flush()
 
     def _finder(self, holds_back: int) -> Finder:
         find = self._find_faces
@@ -336,10 +348,3 @@ class FaceDeblurPipeline:
         sharp = sharpness(work.canvas, face.box)
         weight = need(sharp) if self.faces.gate == "auto" else 1.0
         return replace(face, sharpness=sharp, weight=weight)
-
-
-def _with_faces(waiting: deque[Work], settled: Iterable[list[Face]]) -> Iterator[Work]:
-    for faces in settled:
-        work = waiting.popleft()
-        work.faces = faces
-        yield work

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, islice
+from typing import Protocol
 
 from vidfacedeblur.config import FaceOptions
 from vidfacedeblur.deblur import Deblurrer
@@ -15,11 +16,37 @@ from vidfacedeblur.types import Face, FaceCrop, FloatImage
 from vidfacedeblur.work import Work
 
 
-def restore(works: Sequence[Work], deblurrer: Deblurrer, options: FaceOptions) -> None:
+class Watcher(Protocol):
+    """Is shown every frame before and after its faces are deblurred, and changes nothing."""
+
+    def before(self, work: Work) -> None:
+        """A frame as it came; its faces are known."""
+
+    def after(self, work: Work) -> None:
+        """The same frame with its faces deblurred."""
+
+
+def restore(
+    works: Sequence[Work],
+    deblurrer: Deblurrer,
+    options: FaceOptions,
+    watcher: Watcher | None = None,
+) -> None:
     """Deblur the faces of some frames in place; crops of one size run as one batch.
 
     A face whose `weight` is 0 costs nothing.
     """
+    if watcher is None:
+        _restore(works, deblurrer, options)
+        return
+    for work in works:
+        watcher.before(work)
+    _restore(works, deblurrer, options)
+    for work in works:
+        watcher.after(work)
+
+
+def _restore(works: Sequence[Work], deblurrer: Deblurrer, options: FaceOptions) -> None:
     begin = time.perf_counter()
     busy = [work for work in works if _changing(work, options)]
     if not busy:

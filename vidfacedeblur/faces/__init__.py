@@ -10,7 +10,7 @@ from vidfacedeblur.faces.crop import (
     whole_pixels,
 )
 from vidfacedeblur.faces.detect import MtcnnDetector
-from vidfacedeblur.faces.given import FaceLike, FindFaces, GivenFaces, as_face, in_turn
+from vidfacedeblur.faces.given import FaceLike, FindFaces, GivenFaces, as_face
 from vidfacedeblur.faces.paste import face_mask, paste, paste_all
 from vidfacedeblur.faces.schedule import FaceFinder
 from vidfacedeblur.faces.select import Selector
@@ -38,7 +38,6 @@ __all__ = [
     "crop_square",
     "cut",
     "face_mask",
-    "in_turn",
     "need",
     "paste",
     "paste_all",

@@ -18,12 +18,18 @@ class Cuts:
     def __init__(self) -> None:
         self._glance: ByteImage | None = None
         self._usual = 0.0
+        self._ended = False
+
+    def end(self) -> None:
+        """Take the next frame for another scene, whatever it shows."""
+        self._ended = True
 
     def is_cut(self, canvas: Canvas) -> bool:
         """Whether this frame shows another scene than the one before; False for the first."""
         now, before = canvas.glance(), self._glance
         self._glance = now
-        if before is None or before.shape != now.shape:
+        ended, self._ended = self._ended, False
+        if before is None or ended or before.shape != now.shape:
             return before is not None
         change = float(np.abs(now.astype(np.int16) - before).mean())
         cut = change > _CUT and change > _SUDDEN * self._usual

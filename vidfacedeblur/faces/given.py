@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from vidfacedeblur.errors import OptionError
@@ -49,7 +49,8 @@ class GivenFaces:
         return [Found(faces, self._scene)]
 
     def flush(self) -> list[Found]:
-        """Nothing is held back."""
+        """Nothing is held back; the next frame begins another scene."""
+        self._cuts.end()
         return []
 
     def _check_numbers(self, tracks: Sequence[int | None]) -> None:
@@ -61,19 +62,6 @@ class GivenFaces:
             raise OptionError("give all faces of a video a track number, or none of them")
         if self._numbered and len(set(tracks)) < len(tracks):
             raise OptionError(f"two faces of one frame have the same track number: {list(tracks)}")
-
-
-def in_turn(faces: Iterable[Sequence[FaceLike]]) -> Callable[[Canvas], Sequence[FaceLike]]:
-    """For `GivenFaces`: what the caller has for each frame, in turn."""
-    remaining = iter(faces)
-
-    def find(_: Canvas) -> Sequence[FaceLike]:
-        found = next(remaining, None)
-        if found is None:
-            raise OptionError("faces must have an entry for each frame; an empty one for no faces")
-        return found
-
-    return find
 
 
 def as_face(face: FaceLike) -> Face:

@@ -151,7 +151,8 @@ class FaceFinder:
         return min(wait, _SELDOM, self._holds_back or _SELDOM)
 
     def flush(self) -> list[Found]:
-        """The faces of the frames that are still held back."""
+        """The faces of the frames that are still held back; the next begins another scene."""
+        self._cuts.end()
         return self._released(len(self._held))
 
     def _released(self, count: int) -> list[Found]:

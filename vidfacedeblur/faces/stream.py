@@ -21,7 +21,7 @@ class Finder(Protocol):
         """Take the next frame; the faces of each frame that is settled, in order."""
 
     def flush(self) -> list[Found]:
-        """The faces of the frames that are held back."""
+        """The faces of the frames that are held back; the next frame begins another scene."""
 
 
 class FaceStream:
@@ -56,7 +56,7 @@ class FaceStream:
         return self._steadied(self._finder.push(canvas))
 
     def flush(self) -> list[list[Face]]:
-        """The faces of the frames that are still waiting."""
+        """The faces of the frames that are still waiting; the next begins another scene."""
         return self._steadied(self._finder.flush()) + self._steadier.flush()
 
     def _steadied(self, found: Iterable[Found]) -> list[list[Face]]:

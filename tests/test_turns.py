@@ -1,0 +1,186 @@
+"""Threads that share a network: order, fairness, common batches, errors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from vidfacedeblur.turns import Combiner, FairLock, OneAtATime
+
+
+def in_threads(*jobs: object) -> None:
+    threads = [threading.Thread(target=job) for job in jobs]  # type: ignore[arg-type]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_lock_is_given_in_the_order_of_asking() -> None:
+    lock, order, started = FairLock(), [], []
+
+    def ask(number: int) -> None:
+        started.append(number)
+        with lock:
+            order.append(number)
+
+    with lock:
+        threads = []
+        for number in range(5):
+            threads.append(threading.Thread(target=ask, args=(number,)))
+            threads[-1].start()
+            while len(lock._waiting) <= number:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join(10)
+    assert order == [0, 1, 2, 3, 4]
+    with lock:
+        pass  # free again
+
+
+def test_who_gives_the_lock_back_and_asks_again_waits_behind_the_others() -> None:
+    lock, turns, begin = FairLock(), [], threading.Barrier(2)
+
+    def work(name: str) -> None:
+        begin.wait()
+        for _ in range(20):
+            with lock:
+                turns.append(name)
+                time.sleep(0.002)
+
+    in_threads(lambda: work("a"), lambda: work("b"))
+    first = turns[: turns.index("b") + 1 if turns[0] == "a" else turns.index("a") + 1]
+    middle = turns[len(first) : 38]
+    assert all(x != y for x, y in pairwise(middle)), turns
+
+
+def test_calls_of_a_network_never_overlap() -> None:
+    class Slow:
+        engine, device = "torch", "cpu"
+        inside = most = 0
+
+        def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, ...]:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            time.sleep(0.01)
+            self.inside -= 1
+            return (batch + 1,)
+
+        def close(self) -> None: ...
+
+    slow = Slow()
+    network = OneAtATime(slow)
+    results = []
+    call = lambda: results.append(network(np.zeros((1, 3, 4, 4), np.float32))[0].sum())  # noqa: E731
+    in_threads(*[call] * 6)
+    assert slow.most == 1
+    assert results == [48.0] * 6
+
+
+class Recorder:
+    """Answers with ten times the item, notes the batches, and lets the first one wait."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.go = threading.Event()
+
+    def __call__(self, items: Sequence[int]) -> list[int]:
+        self.batches.append(list(items))
+        if len(self.batches) == 1:
+            assert self.go.wait(10)
+        return [10 * item for item in items]
+
+
+def waiting_for(combiner: Combiner[int, int], count: int) -> None:
+    deadline = time.monotonic() + 10
+    while len(combiner._waiting) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_one_caller_gets_batches_of_one_key() -> None:
+    run = Recorder()
+    run.go.set()
+    combiner = Combiner(run, key=lambda item: item % 2, most=3)
+    assert combiner([0, 1, 2, 3, 4, 5, 6, 8]) == [0, 10, 20, 30, 40, 50, 60, 80]
+    assert run.batches == [[0, 2, 4], [1, 3, 5], [6, 8]]
+    assert combiner([]) == []
+
+
+def test_fifty_items_do_not_hold_up_one() -> None:
+    run = Recorder()
+    combiner = Combiner(run, key=lambda item: 0, most=4)
+    answers: dict[str, list[int]] = {}
+
+    def ask(name: str, items: list[int]) -> threading.Thread:
+        thread = threading.Thread(target=lambda: answers.update({name: combiner(items)}))
+        thread.start()
+        return thread
+
+    threads = [ask("many", list(range(50)))]
+    waiting_for(combiner, 1)
+    threads += [ask("one", [100]), ask("two", [200, 201])]
+    waiting_for(combiner, 3)
+    run.go.set()
+    for thread in threads:
+        thread.join(10)
+    assert answers == {
+        "many": [10 * i for i in range(50)],
+        "one": [1000],
+        "two": [2000, 2010],
+    }
+    assert run.batches[0] == [0, 1, 2, 3]
+    served = [batch for batch in run.batches if 100 in batch or 200 in batch]
+    assert served[0] is run.batches[1], "the others wait for one batch at most"
+    assert len(run.batches) == 14, "and share batches: 53 items in 14 of four"
+
+
+def test_an_error_reaches_everyone_in_the_batch_and_nobody_else() -> None:
+    go = threading.Event()
+
+    def run(items: Sequence[int]) -> list[int]:
+        assert go.wait(10)
+        if 13 in items:
+            raise ValueError("thirteen")
+        return list(items)
+
+    combiner = Combiner(run, key=lambda item: item > 50, most=8)
+    outcomes: dict[int, object] = {}
+
+    def ask(item: int) -> None:
+        try:
+            outcomes[item] = combiner([item])
+        except ValueError as error:
+            outcomes[item] = str(error)
+
+    threads = [threading.Thread(target=ask, args=(item,)) for item in (1, 13, 12, 99)]
+    for count, thread in enumerate(threads, 1):
+        thread.start()
+        waiting_for(combiner, count)
+    go.set()
+    for thread in threads:
+        thread.join(10)
+    assert outcomes == {1: [1], 13: "thirteen", 12: "thirteen", 99: [99]}
+    assert combiner([5]) == [5]
+
+
+def test_who_is_interrupted_while_waiting_gives_up_the_place() -> None:
+    class Interrupt(BaseException):
+        pass
+
+    def run(items: Sequence[int]) -> list[int]:
+        if 1 in items:
+            raise Interrupt
+        return list(items)
+
+    combiner = Combiner(run, key=lambda item: item, most=8)
+    with pytest.raises(Interrupt):
+        combiner([1])
+    assert not combiner._waiting
+    assert combiner([2]) == [2]
