@@ -185,6 +185,41 @@ class VideoOptions:
                 )
 
 
+@dataclass(frozen=True)
+class LiveOptions:
+    """How a camera is received, and how long anything may take."""
+
+    transport: Literal["tcp", "udp"] = "tcp"
+    """What RTSP carries the pictures over; UDP loses some."""
+    timeout: float = 10.0
+    """Seconds to wait for an answer or a packet; 0.5 to 600."""
+    stall: float = 20.0
+    """Seconds without a picture after which the camera is connected to anew, whatever it sends."""
+    max_lag: float = 1.0
+    """Seconds that a packet may wait for the decoder; then it goes on from the next key frame."""
+    backoff: float = 1.0
+    """Seconds before the first attempt to connect again; doubled with each that fails ..."""
+    max_backoff: float = 60.0
+    """... up to so many. Each wait is shortened at random by up to a half."""
+    ca_file: Path | None = None
+    """Certificates to check the camera's against; None: any certificate will do."""
+    input_options: tuple[tuple[str, str], ...] = ()
+    """Further options of FFmpeg's demuxer with their values, as ``video_size`` of a V4L2 device."""
+    max_pixels: int = 134_217_728
+    """Largest width x height accepted."""
+
+    def __post_init__(self) -> None:
+        _one_of("--transport", self.transport, ("tcp", "udp"))
+        _within("--timeout", self.timeout, 0.5, 600)
+        _within("--stall", self.stall, 1, 3600)
+        _within("--max-lag", self.max_lag, 0.1, 60)
+        _within("--backoff", self.backoff, 0.1, 3600)
+        _within("--max-backoff", self.max_backoff, self.backoff, 3600)
+        _within("--max-pixels", self.max_pixels, 1, 2**31)
+        if self.ca_file is not None and not self.ca_file.is_file():
+            raise OptionError(f"--ca-file: there is no file {self.ca_file}")
+
+
 _NOT_SEEN = frozenset(
     {"weights", "threads", "overwrite", "strict", "max_pixels", "isolate", "max_memory", "timeout"}
 )

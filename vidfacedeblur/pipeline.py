@@ -8,6 +8,7 @@ runs in the caller's. The first error stops every stage and is raised in the cal
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -45,7 +46,7 @@ from vidfacedeblur.faces import (
 )
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.outcome import frames_ahead, hash_of, may_copy, summary_of
-from vidfacedeblur.provenance import provenance_line
+from vidfacedeblur.provenance import provenance
 from vidfacedeblur.restore import Watcher, restore
 from vidfacedeblur.stages import grouped, prefetch
 from vidfacedeblur.stream import FrameStream, WorkStream, with_faces
@@ -155,6 +156,19 @@ class FaceDeblurPipeline:
         """A hash of the options that show in the output."""
         return options_sha256((self.options, self.faces, self.video))
 
+    def provenance(self, input_sha256: str | None = None) -> dict[str, str | None]:
+        """What is done to a picture, and with what: version, model and hashes, None where unknown.
+
+        Args:
+            input_sha256: Of the input; None where it came from a camera or through a pipe.
+        """
+        return provenance(
+            model=self.options.model if self.changes_faces else None,
+            weights=self.deblurrer.sha256 if self.changes_faces else None,
+            options=self.options_sha256,
+            source=input_sha256,
+        )
+
     def run(
         self,
         source: str | Path,
@@ -187,12 +201,7 @@ class FaceDeblurPipeline:
         begin = time.perf_counter()
         tally = Tally()
         came_from = hash_of(Path(source), self._say)
-        said = provenance_line(
-            model=self.options.model if self.changes_faces else None,
-            weights=self.deblurrer.sha256 if self.changes_faces else None,
-            options=self.options_sha256,
-            source=came_from,
-        )
+        said = json.dumps(self.provenance(came_from))
         job = open_job(Path(source), Path(target), self.video, provenance=said)
         with job as (opened, sink), ExitStack() as stack:
             on_start(opened.info)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from vidfacedeblur import __version__
@@ -21,10 +20,10 @@ def file_sha256(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def provenance_line(
+def provenance(
     *, model: str | None, weights: str | None, options: str, source: str | None
-) -> str:
-    """One line of JSON, for the tag of an output.
+) -> dict[str, str | None]:
+    """What was done, with what; in this order, as one line of JSON, it is the tag of an output.
 
     Args:
         model: Name of the deblurring model; None where no face may change.
@@ -32,11 +31,10 @@ def provenance_line(
         options: Hash of the options; see `config.options_sha256`.
         source: SHA-256 of the input; None where it came through a pipe.
     """
-    values = {
+    return {
         "version": __version__,
         "model": model,
         "weights_sha256": weights,
         "options_sha256": options,
         "input_sha256": source,
     }
-    return json.dumps(values)

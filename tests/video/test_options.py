@@ -11,12 +11,12 @@ import av
 import pytest
 
 from vidfacedeblur.errors import InputError, LossError, OptionError
-from vidfacedeblur.provenance import provenance_line
+from vidfacedeblur.provenance import provenance
 
 Make = Callable[..., Path]
 Go = Callable[..., Any]
 
-LINE = provenance_line(model="m", weights="w" * 64, options="o" * 64, source="s" * 64)
+LINE = json.dumps(provenance(model="m", weights="w" * 64, options="o" * 64, source="s" * 64))
 TAGS = {"title": "Birthday", "location": "+48.85+002.35/", "com.apple.quicktime.make": "Phone"}
 
 

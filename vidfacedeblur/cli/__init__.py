@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vidfacedeblur.cli.display import Display
 from vidfacedeblur.cli.records import Report, TimingsFile
-from vidfacedeblur.cli.settings import build_parser, resolve
+from vidfacedeblur.cli.settings import build_parser, model_and_faces, resolve
 from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
 from vidfacedeblur.errors import (
     DamagedInputError,
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         display.error("stopped")
         return stop.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
-        return _internal(error, display)
+        return internal_error(error, display)
 
 
 def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int:
@@ -174,14 +174,7 @@ def _options(values: dict[str, Any]) -> tuple[ModelOptions, FaceOptions, VideoOp
         return {name: values[name] for name in names}
 
     return (
-        ModelOptions(**pick("model", "weights", "engine", "device", "threads")),
-        FaceOptions(
-            **pick(
-                "faces", "gate", "strength", "min_face", "min_score", "crop_size", "detect_every"
-            ),
-            **pick("exclude", "min_track"),
-            regions=values["region"],
-        ),
+        *model_and_faces(values),
         VideoOptions(
             **pick("start", "duration", "encoder", "crf", "preset", "pipe_format"),
             **pick("overwrite", "copy_if_no_faces", "strip_metadata", "keep_partial", "strict"),
@@ -224,13 +217,13 @@ def _one(
         if isinstance(error, VidFaceDeblurError):
             display.error(str(error))
             return exit_code(error)
-        return _internal(error, display, about=str(job.source))
+        return internal_error(error, display, about=str(job.source))
     report.add(summary)
     display.summary(summary)
     return DAMAGED if summary.damaged else OK
 
 
-def _internal(error: Exception, display: Display, *, about: str = "") -> int:
+def internal_error(error: Exception, display: Display, *, about: str = "") -> int:
     """Print an error that nobody foresaw; `OSError` explains itself."""
     verbose = logging.getLogger().isEnabledFor(logging.INFO)
     if verbose:
@@ -271,4 +264,4 @@ def _signals_stop() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-__all__ = ["exit_code", "main"]
+__all__ = ["exit_code", "internal_error", "main"]

@@ -70,6 +70,11 @@ class Display:
         self._quiet = quiet
         self._progress = progress and not quiet
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether anything is said while work goes on."""
+        return self._progress
+
     def error(self, message: str) -> None:
         """One line that says what went wrong."""
         self._write(message)

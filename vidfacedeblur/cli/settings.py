@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from vidfacedeblur import __version__
-from vidfacedeblur.config import DEFAULT_MODEL, FaceOptions, VideoOptions
+from vidfacedeblur.config import DEFAULT_MODEL, FaceOptions, ModelOptions, VideoOptions
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.registry import MODELS
 
 _PREFIX = "VIDFACEDEBLUR_"
-_OTHER_VARIABLES = {_PREFIX + name for name in ("CACHE", "CONFIG", "DATA", "REQUIRE_GPU")}
+_OTHER_VARIABLES = {_PREFIX + name for name in ("CACHE", "CONFIG", "DATA", "REQUIRE_GPU", "URL")}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -47,16 +47,18 @@ class Setting:
 
     @property
     def is_switch(self) -> bool:
-        return self.parse is _switch
+        return self.parse is switch
 
 
-def _switch(text: str) -> bool:
+def switch(text: str) -> bool:
+    """A yes or no from text; `ValueError` for what is neither."""
     if text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
     raise ValueError("must be true or false")
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
+    """A name and a value from ``NAME=VALUE``; `ValueError` for anything else."""
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise ValueError("must be NAME=VALUE")
@@ -178,7 +180,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("preset", str, None, "the encoder's speed preset (veryfast)", "NAME", group="video"),
     Setting(
         "encoder-option",
-        _pair,
+        pair,
         (),
         "any option of the encoder; may be repeated",
         "NAME=VALUE",
@@ -195,25 +197,25 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "copy-if-no-faces",
-        _switch,
+        switch,
         False,
         "copy the input as it is where no face was changed",
         group="video",
     ),
     Setting(
         "strip-metadata",
-        _switch,
+        switch,
         False,
         "leave out tags, time code, GPS and other data streams",
         group="video",
     ),
     Setting(
-        "no-provenance", _switch, False, "do not write what was done into the output", group="video"
+        "no-provenance", switch, False, "do not write what was done into the output", group="video"
     ),
-    Setting("strict", _switch, False, "fail rather than lose anything", group="video"),
+    Setting("strict", switch, False, "fail rather than lose anything", group="video"),
     Setting(
         "keep-partial",
-        _switch,
+        switch,
         False,
         "keep what can be read of a cut short input",
         group="safety",
@@ -230,7 +232,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max-pixels", int, _VIDEO.max_pixels, "largest picture accepted", "N", group="safety"),
     Setting(
         "isolate",
-        _switch,
+        switch,
         False,
         "read and write in a child process: a crash in FFmpeg costs one file only",
         group="safety",
@@ -246,13 +248,13 @@ SETTINGS: tuple[Setting, ...] = (
         "S",
         group="safety",
     ),
-    Setting("overwrite", _switch, False, "replace existing outputs", short="y", group="output"),
-    Setting("skip-existing", _switch, False, "leave out existing outputs", group="output"),
+    Setting("overwrite", switch, False, "replace existing outputs", short="y", group="output"),
+    Setting("skip-existing", switch, False, "leave out existing outputs", group="output"),
     Setting("timings", Path, None, "a row a frame; .csv or .jsonl", "FILE", group="output"),
     Setting("report", Path, None, "summary as JSON", "FILE", group="output"),
-    Setting("no-progress", _switch, False, "no progress bar", group="output"),
-    Setting("quiet", _switch, False, "errors only", short="q", group="output"),
-    Setting("verbose", _switch, False, "say more, and show tracebacks", short="v", group="output"),
+    Setting("no-progress", switch, False, "no progress bar", group="output"),
+    Setting("quiet", switch, False, "errors only", short="q", group="output"),
+    Setting("verbose", switch, False, "say more, and show tracebacks", short="v", group="output"),
 )
 
 
@@ -275,13 +277,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", type=Path, help="options from a TOML file")
     parser.add_argument("--list-models", action="store_true", help="show the models and exit")
     parser.add_argument("-V", "--version", action="version", version=f"vidfacedeblur {__version__}")
-    groups = {
-        name: parser.add_argument_group(name)
-        for name in ("model", "faces", "video", "safety", "output")
-    }
-    for setting in SETTINGS:
+    add_settings(parser, SETTINGS)
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
+    """Give a parser its options, in groups."""
+    groups = {s.group: None for s in settings}  # each once, in order
+    made = {name: parser.add_argument_group(name) for name in groups}
+    for setting in settings:
         flags = [f"-{setting.short}"] if setting.short else []
-        group = groups[setting.group]
+        group = made[setting.group]
         text = setting.help
         if setting.default not in (None, False, ()):
             text += f" (default: {setting.default})"
@@ -293,17 +299,22 @@ def build_parser() -> argparse.ArgumentParser:
             group.add_argument(
                 *flags, f"--{setting.name}", metavar=metavar, help=text, action=action
             )
-    return parser
 
 
 def resolve(
-    flags: Mapping[str, Any], environment: Mapping[str, str] | None = None
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    *,
+    settings: Sequence[Setting] = SETTINGS,
+    others: Sequence[Setting] = (),
 ) -> tuple[dict[str, Any], list[str]]:
     """Settle every setting's value.
 
     Args:
         flags: What the command line gave, by key.
         environment: Variables; None takes the process's own.
+        settings: The command's.
+        others: Settings of other commands, whose variables may be there too.
 
     Returns:
         The values by key, and a line for each variable that looks like ours but is not.
@@ -314,9 +325,9 @@ def resolve(
     """
     environment = os.environ if environment is None else environment
     path = flags.get("config") or environment.get(_PREFIX + "CONFIG")
-    stored = read_config(Path(path)) if path else {}
+    stored = read_config(Path(path), (*settings, *others)) if path else {}
     values = {}
-    for setting in SETTINGS:
+    for setting in settings:
         variable = _PREFIX + setting.key.upper()
         if setting.key in flags:
             given, origin = flags[setting.key], f"--{setting.name}"
@@ -329,14 +340,34 @@ def resolve(
             continue
         values[setting.key] = _value(setting, given, origin)
     for one, other in (("overwrite", "skip_existing"), ("skip_existing", "overwrite")):
-        if one in flags and other not in flags:
+        if one in flags and other not in flags and other in values:
             values[other] = False  # the flag decides between the two
-    known = {_PREFIX + setting.key.upper() for setting in SETTINGS} | _OTHER_VARIABLES
+    known = {_PREFIX + setting.key.upper() for setting in (*settings, *others)} | _OTHER_VARIABLES
     strays = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
     return values, [f"unknown environment variable {name} ignored" for name in strays]
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def model_and_faces(values: Mapping[str, Any]) -> tuple[ModelOptions, FaceOptions]:
+    """What the settled values say of the model and the faces.
+
+    Raises:
+        OptionError: They contradict each other.
+    """
+
+    def pick(*names: str) -> dict[str, Any]:
+        return {name: values[name] for name in names}
+
+    return (
+        ModelOptions(**pick("model", "weights", "engine", "device", "threads")),
+        FaceOptions(
+            **pick("faces", "gate", "strength", "min_face", "min_score", "crop_size"),
+            **pick("detect_every", "exclude", "min_track"),
+            regions=values["region"],
+        ),
+    )
+
+
+def read_config(path: Path, settings: Sequence[Setting] = SETTINGS) -> dict[str, Any]:
     """Read a configuration file, its keys with underscores.
 
     Raises:
@@ -348,9 +379,9 @@ def read_config(path: Path) -> dict[str, Any]:
         reason = error.strerror if isinstance(error, OSError) else error
         raise OptionError(f"cannot read the configuration {path}: {reason}") from error
     found = {key.replace("-", "_"): value for key, value in stored.items()}
-    unknown = sorted(set(found) - {setting.key for setting in SETTINGS})
+    unknown = sorted(set(found) - {setting.key for setting in settings})
     if unknown:
-        known = ", ".join(setting.name for setting in SETTINGS)
+        known = ", ".join(setting.name for setting in settings)
         raise OptionError(f"unknown key {unknown[0]!r} in {path}; known: {known}")
     return found
 
@@ -369,7 +400,7 @@ def _single(setting: Setting, given: Any, origin: str) -> Any:
         value = setting.parse(text)
     except ValueError as error:
         kind = {int: "a whole number", float: "a number"}.get(setting.parse, "a valid value")  # type: ignore[call-overload]
-        own = setting.parse in (_switch, _pair, _rectangle)
+        own = setting.parse in (switch, pair, _rectangle)
         reason = str(error) if own else f"must be {kind}"
         raise OptionError(f"{origin} {reason}, got {text!r}") from error
     if setting.name == "model":

@@ -10,7 +10,10 @@ from av.container import InputContainer
 
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import OptionError
+from vidfacedeblur.video.address import PUBLISH_SCHEMES, Address, parse_address
+from vidfacedeblur.video.camera import Camera
 from vidfacedeblur.video.canvas import open_canvas
+from vidfacedeblur.video.draft import output_errors
 from vidfacedeblur.video.formats import (
     CONTAINERS,
     PICTURE_SUFFIXES,
@@ -27,21 +30,33 @@ from vidfacedeblur.video.picture import PictureSink, PictureSource, picture_kind
 from vidfacedeblur.video.protocols import Sink, Source, SourceInfo
 from vidfacedeblur.video.sink import VideoSink
 from vidfacedeblur.video.source import VideoSource
+from vidfacedeblur.video.streaming import SEGMENTS, StreamWriter, has_picture, published
+from vidfacedeblur.video.tags import PROVENANCE
 
 __all__ = [
     "PICTURE_SUFFIXES",
+    "PROVENANCE",
+    "PUBLISH_SCHEMES",
+    "SEGMENTS",
     "STANDARD",
     "VIDEO_SUFFIXES",
+    "Address",
+    "Camera",
     "Sink",
     "Source",
     "SourceInfo",
+    "StreamWriter",
     "find_suffix",
+    "has_picture",
     "is_own_suffix",
     "open_canvas",
     "open_job",
     "open_sink",
     "open_source",
+    "output_errors",
     "output_suffix",
+    "parse_address",
+    "published",
 ]
 
 

@@ -1,0 +1,263 @@
+"""The command ``vidfacedeblur-live``: a camera's faces deblurred, until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from vidfacedeblur.cli import exit_code, internal_error
+from vidfacedeblur.cli.display import Display
+from vidfacedeblur.cli.live_settings import LIVE_SETTINGS, build_live_parser, live_options
+from vidfacedeblur.cli.settings import SETTINGS, model_and_faces, resolve
+from vidfacedeblur.cli.status import StatusFile, StatusLine
+from vidfacedeblur.errors import OptionError, VidFaceDeblurError
+from vidfacedeblur.models.registry import entry
+
+if TYPE_CHECKING:
+    from vidfacedeblur.best import BestFaces
+    from vidfacedeblur.live import Health, LiveResult, LiveSession, Output
+    from vidfacedeblur.pipeline import FaceDeblurPipeline
+    from vidfacedeblur.video import Address
+
+OK = 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    flags = vars(build_live_parser().parse_args(argv))
+    display = Display(quiet="quiet" in flags, progress="no_progress" not in flags)
+    try:
+        values, notes = resolve(flags, settings=LIVE_SETTINGS, others=SETTINGS)
+        display = Display(quiet=values["quiet"], progress=not values["no_progress"])
+        logging.basicConfig(
+            level=logging.INFO if values["verbose"] else logging.WARNING,
+            format="vidfacedeblur: %(message)s",
+        )
+        for note in notes:
+            display.note(note)
+        return _run(flags.get("url") or os.environ.get("VIDFACEDEBLUR_URL"), values, display)
+    except VidFaceDeblurError as error:
+        display.error(str(error))
+        return exit_code(error)
+    except KeyboardInterrupt:
+        display.error("stopped")
+        return 128 + signal.SIGINT
+    except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
+        return internal_error(error, display)
+
+
+def _run(url: str | None, values: dict[str, Any], display: Display) -> int:
+    if not url:
+        raise OptionError("no URL given; usage: vidfacedeblur-live URL [options]")
+    entry(values["model"])
+    _check(values)
+    from vidfacedeblur.video import parse_address
+
+    address = parse_address(url)
+    chosen, faces = model_and_faces(values)
+    display.status("loading ...")
+    from vidfacedeblur.pipeline import FaceDeblurPipeline  # torch: seconds
+
+    with FaceDeblurPipeline(
+        chosen.model,
+        weights=chosen.weights,
+        engine=chosen.engine,
+        device=chosen.device,
+        threads=chosen.threads,
+        faces=faces,
+        on_status=display.status,
+    ) as pipeline:
+        for line in pipeline.notes:
+            display.note(line)
+        return _watch(address, values, pipeline, display)
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Refuse values before anything loads."""
+    live_options(values)
+    for name in ("duration", "segment_seconds", "status_interval"):
+        value = values[name]
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise OptionError(f"--{name.replace('_', '-')} must be more than 0, got {value:g}")
+    if not values["event_interval"] >= 0:
+        raise OptionError(f"--event-interval must be 0 or more, got {values['event_interval']:g}")
+    to_stdout = [name for name in ("events", "status") if values[name] == Path("-")]
+    if len(to_stdout) > 1:
+        raise OptionError("--events and --status cannot both go to standard output")
+    if values["events"] and values["events"] == values["status"]:
+        raise OptionError("--events and --status need a file each")
+
+
+def _watch(
+    address: Address, values: dict[str, Any], pipeline: FaceDeblurPipeline, display: Display
+) -> int:
+    """Work on the camera until told to stop; the exit code."""
+    from vidfacedeblur.live import LiveSession, LiveSource
+
+    shown = _HealthNotes(display)
+    with ExitStack() as stack:
+        outputs = _outputs(values, pipeline)
+        for output in outputs:
+            stack.callback(output.close)
+        best = _best_faces(values, pipeline, address, lambda: session)
+        told, forget = _events(values, address, stack)
+        source = stack.enter_context(LiveSource(address, live_options(values), on_health=shown))
+
+        def on_gap() -> None:
+            forget()
+            if best is not None:
+                best.flush()
+
+        session = LiveSession(
+            pipeline, source, outputs, watcher=best, on_result=told, on_gap=on_gap
+        )
+        if best is not None:
+            stack.callback(best.close)
+        stack.callback(forget)
+        with _signals_stop(session) as signalled, _reporting(session, values, display):
+            session.run(values["duration"])
+    display.note(_summary(session))
+    return 128 + signalled[0] if signalled else OK
+
+
+def _outputs(values: dict[str, Any], pipeline: FaceDeblurPipeline) -> list[Output]:
+    from vidfacedeblur.live import Publisher, SegmentWriter
+    from vidfacedeblur.video import PROVENANCE
+
+    provenance = {} if values["no_provenance"] else {PROVENANCE: json.dumps(pipeline.provenance())}
+    encoding = {"crf": values["crf"], "preset": values["preset"], "tags": provenance}
+    outputs: list[Output] = []
+    if values["segments"] is not None:
+        outputs.append(
+            SegmentWriter(
+                values["segments"],
+                seconds=values["segment_seconds"],
+                kind=values["segment_format"],
+                **encoding,
+            )
+        )
+    if values["publish"] is not None:
+        outputs.append(Publisher(values["publish"], live_options(values), **encoding))
+    return outputs
+
+
+def _best_faces(
+    values: dict[str, Any],
+    pipeline: FaceDeblurPipeline,
+    address: Address,
+    session: Callable[[], LiveSession],
+) -> BestFaces | None:
+    if values["best_faces"] is None:
+        return None
+    from vidfacedeblur.best import BestFaces
+
+    def wall_of(_: int) -> float | None:
+        # The frame that is being worked on is the first of those that wait.
+        waiting = session().waiting
+        return waiting[0].wall if waiting else None
+
+    began = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return BestFaces(
+        values["best_faces"] / began,
+        source=str(address),
+        provenance=pipeline.provenance(),
+        wall_of=wall_of,
+    )
+
+
+def _events(
+    values: dict[str, Any], address: Address, stack: ExitStack
+) -> tuple[Callable[[LiveResult], None], Callable[[], None]]:
+    """What is told of each frame, and of the camera's going away."""
+    if values["events"] is None:
+        return lambda result: None, lambda: None
+    from vidfacedeblur.events import EventFile, TrackEvents
+
+    file = stack.enter_context(EventFile(values["events"], live=True))
+    events = TrackEvents(file, source=str(address), interval=values["event_interval"])
+    return lambda done: events.add(done.result, wall=done.frame.wall), events.flush
+
+
+class _HealthNotes:
+    """Says in a line when the camera comes and goes."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def __call__(self, health: Health) -> None:
+        if health.state == "waiting":
+            self._display.note(f"{health.reason}; connecting again")
+        elif health.state == "live":
+            self._display.note(f"live, connection {health.epoch}")
+
+
+@contextmanager
+def _signals_stop(session: LiveSession) -> Iterator[list[int]]:
+    """First SIGINT or SIGTERM: come to an end, with all outputs whole. Second: at once."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if came:
+            os._exit(128 + number)
+        came.append(number)
+        session.stop()
+
+    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _reporting(session: LiveSession, values: dict[str, Any], display: Display) -> Iterator[None]:
+    """Tell how it is doing, from a thread of its own: also while the model works."""
+    done = threading.Event()
+    line = StatusLine(shown=display.shows_progress)
+    with StatusFile(values["status"]) as file:
+
+        def tell() -> None:
+            while not done.wait(values["status_interval"]):
+                stats = session.stats()
+                line.show(stats)
+                file.add(stats, time.time())
+
+        thread = threading.Thread(target=tell, name="vidfacedeblur-status", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            line.clear()
+            file.add(session.stats(), time.time())
+
+
+def _summary(session: LiveSession) -> str:
+    stats = session.stats()
+    health = stats.health
+    return (
+        f"{stats.frames} frames, {stats.faces} faces ({stats.deblurred} deblurred),"
+        f" {health.dropped} dropped, {health.late} late, {health.damaged} damaged,"
+        f" {health.reconnects} reconnects in {stats.seconds:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""Recording: a file for each stretch of time, named by when it began, playable whatever happens."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.live.values import LiveResult, StreamClock
+from vidfacedeblur.video import SEGMENTS, StreamWriter, has_picture, output_errors
+
+_log = logging.getLogger(__name__)
+_MARK = ".part"
+
+
+class SegmentWriter:
+    """Writes what it is given into `folder`, one file after the other; an output of a session.
+
+    ``NAME-20261125T191556.123Z.part.mkv`` is being written, and loses its ``.part`` when it is
+    finished. One that a killed process left is finished when the next one begins to record there.
+    A file ends with the connection to the camera, and when the size of the pictures changes.
+
+    Args:
+        folder: Made if need be.
+        name: Begins the files' names.
+        seconds: Length of a file, 1 or more.
+        kind: Matroska, or fragmented MP4.
+        rate: Frames per second, about.
+        crf: Constant rate factor of x264, lower is better.
+        preset: x264's.
+        tags: For every file, beside the time when it began.
+
+    Raises:
+        OptionError: The length or the name is none.
+        OutputError: The folder cannot be made or written to.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        name: str = "camera",
+        seconds: float = 60.0,
+        kind: Literal["mkv", "mp4"] = "mkv",
+        rate: Fraction = Fraction(25),
+        crf: float = 20.0,
+        preset: str = "veryfast",
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        if kind not in SEGMENTS:
+            raise OptionError(f"segments are mkv or mp4, not {kind!r}")
+        if not seconds >= 1:
+            raise OptionError(f"a segment must be 1 second or longer, got {seconds:g}")
+        if not name or "/" in name or name.startswith("."):
+            raise OptionError(f"{name!r} cannot begin the name of a file")
+        self.folder = folder
+        self.finished: list[Path] = []
+        """The last files that were finished, up to 100."""
+        self._name, self._seconds, self._kind = name, seconds, kind
+        self._rate, self._crf, self._preset = rate, crf, preset
+        self._tags = dict(tags or {})
+        self._segment: _Segment | None = None
+        with output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        for path in recover(folder, name, f".{kind}"):
+            self._note(path)
+
+    def write(self, result: LiveResult) -> None:
+        """Take in the next frame.
+
+        Raises:
+            OutputError: It cannot be written; what was written before is kept.
+        """
+        if self._segment is not None and not self._segment.takes(result, self._seconds):
+            self._finish()
+        if self._segment is None:
+            self._segment = self._new(result)
+        with output_errors(self._segment.path):
+            self._segment.write(result)
+
+    def gap(self) -> None:
+        """The camera is away: finish the file."""
+        self._finish()
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._finish()
+
+    def _new(self, result: LiveResult) -> _Segment:
+        began = datetime.fromtimestamp(result.frame.wall, UTC)
+        stamp = began.strftime("%Y%m%dT%H%M%S.") + f"{began.microsecond // 1000:03d}Z"
+        path = self.folder / f"{self._name}-{stamp}.{self._kind}"
+        tags = self._tags | {"creation_time": began.isoformat()}
+        with output_errors(path):
+            return _Segment(
+                path,
+                result,
+                lambda part: StreamWriter(
+                    str(part),
+                    SEGMENTS[self._kind],
+                    result.result.image,
+                    rate=self._rate,
+                    crf=self._crf,
+                    preset=self._preset,
+                    tags=tags,
+                ),
+            )
+
+    def _finish(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is not None:
+            with output_errors(segment.path, "completed"):
+                segment.finish()
+            self._note(segment.path)
+
+    def _note(self, path: Path) -> None:
+        self.finished = [*self.finished[-99:], path]
+        _log.info("finished %s", path)
+
+
+class _Segment:
+    """One file, locked while it is being written."""
+
+    def __init__(
+        self, path: Path, first: LiveResult, open_writer: Callable[[Path], StreamWriter]
+    ) -> None:
+        self.path = path
+        self._part = path.with_suffix(_MARK + path.suffix)
+        self._epoch = first.frame.epoch
+        self._size = (first.result.image.width, first.result.image.height)
+        self._clock = StreamClock()
+        self._begin = self._clock.time(first)
+        self._lock = os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            self._writer = open_writer(self._part)
+        except BaseException:
+            self._part.unlink(missing_ok=True)
+            os.close(self._lock)
+            raise
+
+    def takes(self, result: LiveResult, seconds: float) -> bool:
+        image = result.result.image
+        same = result.frame.epoch == self._epoch and (image.width, image.height) == self._size
+        return same and self._clock.time(result) - self._begin < seconds
+
+    def write(self, result: LiveResult) -> None:
+        self._writer.write(result.result.image, self._clock.time(result))
+
+    def finish(self) -> None:
+        """Close it and give it its name, also where the last of it cannot be written."""
+        try:
+            self._writer.finish()
+        except BaseException:
+            self._writer.abandon()
+            raise
+        finally:
+            with suppress(OSError):
+                os.fsync(self._lock)
+            self._part.replace(self.path)
+            os.close(self._lock)
+
+
+def recover(folder: Path, name: str, suffix: str) -> list[Path]:
+    """Give files that a killed process left their names; returns them.
+
+    One that is still being written is left alone, and one in which no picture can be read is
+    removed.
+    """
+    recovered = []
+    for part in sorted(folder.glob(f"{name}-*{_MARK}{suffix}")):
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path = part.with_name(part.name.removesuffix(_MARK + suffix) + suffix)
+            if not path.exists() and has_picture(part):
+                part.replace(path)
+                recovered.append(path)
+            elif not has_picture(part):
+                part.unlink()
+    return recovered

@@ -1,0 +1,94 @@
+"""The values of the live path: frames with their times, and how a camera is doing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import av
+
+from vidfacedeblur.types import FrameResult
+
+State = Literal["connecting", "live", "waiting", "closed"]
+
+
+@dataclass(frozen=True)
+class LiveFrame:
+    """A decoded picture of a camera."""
+
+    picture: av.VideoFrame
+    pts: int | None
+    """The stream's own time, in units of `time_base`; begins anew with each connection."""
+    time_base: Fraction
+    arrived: float
+    """When its packet came, on the clock of `time.monotonic`."""
+    wall: float
+    """The same in seconds since 1970, UTC, by this machine's clock."""
+    epoch: int
+    """Number of the connection, from 1; frames of different ones do not belong together."""
+    corrupt: bool = False
+    """The decoder had to conceal damage."""
+
+
+@dataclass(frozen=True)
+class LiveResult:
+    """A finished frame of a camera."""
+
+    result: FrameResult
+    """Its `image` is the `av.VideoFrame`; outputs share it, and must not change it."""
+    frame: LiveFrame
+    latency: float
+    """Seconds from the packet's arrival until the frame was finished."""
+
+
+class StreamClock:
+    """Times of a connection's frames in seconds: the stream's, or of arrival where it has none."""
+
+    def __init__(self) -> None:
+        self._offset: Fraction | None = None
+
+    def time(self, result: LiveResult) -> Fraction:
+        """When a frame was taken, on a clock that begins anywhere."""
+        frame = result.frame
+        arrived = Fraction(frame.arrived).limit_denominator(90_000)
+        if frame.pts is None:
+            return arrived
+        own = frame.pts * frame.time_base
+        if self._offset is None:
+            self._offset = arrived - own
+        return own + self._offset
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a camera is doing. Counters run since the source was made.
+
+    `decoded` is `delivered` + `dropped` + the few that are in the queue.
+    """
+
+    state: State
+    reason: str = ""
+    """Why it is not live; the last reason where it is."""
+    epoch: int = 0
+    """Connections so far that gave a picture."""
+    attempts: int = 0
+    """Times that a connection was tried."""
+    reconnects: int = 0
+    """Connections that were lost after they had given a picture."""
+    packets: int = 0
+    """Packets of the video that came."""
+    decoded: int = 0
+    """Pictures that were decoded, and offered to who asks."""
+    delivered: int = 0
+    """Of them, those that were taken."""
+    dropped: int = 0
+    """Of them, those that were replaced by newer ones before anybody took them."""
+    late: int = 0
+    """Packets thrown away undecoded, since the decoder was too far behind."""
+    skipped: int = 0
+    """Packets thrown away while a clean key frame was awaited."""
+    damaged: int = 0
+    """Packets that could not be decoded, and pictures with concealed damage."""
+    abandoned: int = 0
+    """Connections that did not end when told to; their threads end when the system lets them."""

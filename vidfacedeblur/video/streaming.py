@@ -1,0 +1,183 @@
+"""Encoding pictures as they come, into a file that survives a kill, or to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from vidfacedeblur.errors import OptionError, VidFaceDeblurError
+from vidfacedeblur.video.frames import reformatter, without_side_data
+from vidfacedeblur.video.opening import open_container
+
+_TIME_BASE = Fraction(1, 90_000)
+_FORMATS = ("yuv420p", "yuvj420p")
+_KEY_SECONDS = 2
+"""Seconds from one key frame to the next: who tunes in, or plays a killed file, waits no longer."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How a live output is written."""
+
+    muxer: str
+    """FFmpeg's name of it."""
+    options: Mapping[str, str]
+    """The muxer's and the protocol's."""
+    delayed: bool
+    """Whether the encoder may look ahead: smaller files, a fraction of a second later."""
+
+
+SEGMENTS: Mapping[str, Stream] = {
+    "mkv": Stream("matroska", {"cluster_time_limit": "1000", "flush_packets": "1"}, delayed=True),
+    "mp4": Stream(
+        "mp4",
+        {
+            "movflags": "frag_keyframe+empty_moov+default_base_moof+use_metadata_tags",
+            "frag_duration": "1000000",
+            "flush_packets": "1",
+        },
+        delayed=True,
+    ),
+}
+"""Files of which a killed process leaves all but the last second."""
+
+
+def published(scheme: str, *, transport: str, timeout: float) -> Stream:
+    """How to publish to an address of a scheme; `timeout` in seconds."""
+    microseconds = str(round(timeout * 1e6))
+    if scheme == "udp":
+        return Stream("mpegts", {"flush_packets": "1", "pkt_size": "1316"}, delayed=False)
+    options = {"rtsp_transport": transport, "timeout": microseconds}
+    return Stream("rtsp", options, delayed=False)
+
+
+class StreamWriter:
+    """Encodes pictures of one size as H.264.
+
+    Args:
+        url: What FFmpeg is to open.
+        stream: How.
+        first: The first picture; the others must be of its size.
+        rate: Frames per second, about.
+        crf: Constant rate factor of x264.
+        preset: x264's.
+        tags: Of the file.
+        timeout: Seconds that opening or writing may take; None: as long as it needs.
+
+    Raises:
+        av.error.FFmpegError: It cannot be opened; also an `OSError`.
+        OptionError: The preset does not exist.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        stream: Stream,
+        first: av.VideoFrame,
+        *,
+        rate: Fraction,
+        crf: float,
+        preset: str,
+        tags: Mapping[str, str],
+        timeout: float | None = None,
+    ) -> None:
+        self._begin: Fraction | None = None
+        self._last = -1
+        self.frames = 0
+        self._container = av.open(
+            url,
+            "w",
+            format=stream.muxer,
+            container_options=dict(stream.options),
+            timeout=timeout,
+        )
+        try:
+            self._container.metadata.update(tags)
+            self._add_video(first, rate, stream, {"crf": f"{crf:g}", "preset": preset})
+            self._container.start_encoding()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def write(self, picture: av.VideoFrame, time: Fraction) -> None:
+        """Encode a picture, which is copied.
+
+        Args:
+            picture: Of the first one's size.
+            time: When it was taken, in seconds; where that does not rise it is taken for the next
+                tick.
+
+        Raises:
+            av.error.FFmpegError: It cannot be written; also an `OSError`.
+        """
+        if self._begin is None:
+            self._begin = time
+        copy = self._own(picture)
+        self._last = max(self._last + 1, round((time - self._begin) / _TIME_BASE))
+        copy.pts, copy.time_base = self._last, _TIME_BASE
+        copy.pict_type = 0  # else the encoder would copy which frames are key frames
+        self._container.mux(self._video.encode(copy))
+        self.frames += 1
+
+    def finish(self) -> None:
+        """Write what is left, and close.
+
+        Raises:
+            av.error.FFmpegError: It cannot be written; also an `OSError`.
+        """
+        self._container.mux(self._video.encode(None))
+        self._container.close()
+
+    def abandon(self) -> None:
+        """Close without a word."""
+        with suppress(Exception):
+            self._container.close()
+
+    def _add_video(
+        self, first: av.VideoFrame, rate: Fraction, stream: Stream, settings: dict[str, str]
+    ) -> None:
+        video = self._container.add_stream("libx264", rate)
+        context = video.codec_context
+        context.width, context.height = (
+            first.width - first.width % 2,
+            first.height - first.height % 2,
+        )
+        context.pix_fmt = _FORMATS[first.format.name.startswith("yuvj")]
+        context.time_base = video.time_base = _TIME_BASE
+        context.gop_size = max(1, round(_KEY_SECONDS * rate))
+        context.color_range, context.colorspace = first.color_range, first.colorspace
+        context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
+        context.options = settings | ({} if stream.delayed else {"tune": "zerolatency"})
+        try:
+            context.open()
+        except av.error.FFmpegError as error:
+            raise OptionError(
+                f"libx264 cannot be used with {settings}: {error.strerror}; choose another --preset"
+            ) from error
+        self._video = video
+
+    def _own(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """A copy in the encoder's format: others look at the picture at the same time."""
+        context = self._video.codec_context
+        same = (picture.width, picture.height, picture.format.name) == (
+            context.width,
+            context.height,
+            context.pix_fmt,
+        )
+        if same:
+            return without_side_data(picture)
+        return reformatter().reformat(picture, context.width, context.height, context.pix_fmt)
+
+
+def has_picture(path: Path) -> bool:
+    """Whether a picture can be read from a file."""
+    try:
+        with open_container(path) as container:
+            return next(container.decode(video=0), None) is not None
+    except (VidFaceDeblurError, av.error.FFmpegError, IndexError):
+        return False
