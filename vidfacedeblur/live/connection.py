@@ -67,7 +67,9 @@ class Connection:
         self.reason = ""
         """Why it ended; empty while it goes on."""
         self.progress = time.monotonic()
-        """When it was begun, or gave its last picture."""
+        """When it was begun, opened, or gave its last picture."""
+        self.opened = False
+        """Whether the camera has answered."""
         self._address = address
         self._options = options
         self._epoch = epoch
@@ -109,6 +111,7 @@ class Connection:
         camera: Camera | None = None
         try:
             camera = Camera(self._address, self._options)
+            self.progress, self.opened = time.monotonic(), True
             name = f"{self._thread.name}-decode"
             decoding = threading.Thread(target=self._decode, args=(camera,), name=name, daemon=True)
             decoding.start()
@@ -175,6 +178,7 @@ class Connection:
                 self.counts.skipped += 1
                 return
             camera.forget()
+            self._times.clear()
             self._awaits_key = False
         self._note(packet, arrival)
         self._decode_packet(camera, packet, arrival)
@@ -186,6 +190,8 @@ class Connection:
             pictures = camera.decode(packet)
         except av.error.FFmpegError:
             self.counts.damaged += 1
+            if packet is not None and packet.pts is not None:
+                self._times.pop(packet.pts, None)
             return
         for picture, corrupt in pictures:
             self._give(picture, arrival, camera, corrupt=corrupt)
@@ -217,6 +223,11 @@ class Connection:
         arrived, wall = arrival.arrived, arrival.wall
         if picture.pts is not None:
             arrived, wall = self._times.pop(picture.pts, (arrived, wall))
+            # Pictures come in order: one from before of which nothing came was lost in silence.
+            lost = [pts for pts in self._times if pts < picture.pts]
+            for pts in lost:
+                del self._times[pts]
+            self.counts.damaged += len(lost)
         if not self.is_live:
             self._on_first()
         self.counts.decoded += 1

@@ -176,7 +176,9 @@ class LiveSource:
             if self._closed.is_set():
                 return "closed"
             idle = time.monotonic() - connection.progress
-            if idle > self.options.stall and not connection.wait(0):
+            # Opening has timeouts of its own, one for each of its two parts.
+            opening = 2 * self.options.timeout + _GRACE
+            if idle > (self.options.stall if connection.opened else opening):
                 return f"{self.address} gave no picture for {idle:.0f} s"
         return connection.reason
 
@@ -196,7 +198,8 @@ class LiveSource:
             self._connection = None
             self._health = replace(
                 self._health,
-                reconnects=self._health.reconnects + connection.is_live,
+                reconnects=self._health.reconnects
+                + (connection.is_live and not self._closed.is_set()),
                 abandoned=self._health.abandoned + (not ended),
             )
 

@@ -44,7 +44,7 @@ _FORMATS = {
     "v4l2": "video4linux2,v4l2",
 }
 _FORCED = {"udp": "mpegts", "v4l2": "v4l2"}
-_PROBED_MICROSECONDS = 3_000_000
+_PROBED_MICROSECONDS = 1_000_000
 _UDP_BUFFER = 4 << 20
 
 
@@ -105,7 +105,7 @@ class Camera:
         except av.error.ExitError as error:
             raise InputError(f"{self.address} sends nothing any more") from error
         except (av.error.FFmpegError, OSError, IndexError) as error:
-            raise InputError(f"{self.address}: {_reason(error)}") from error
+            raise InputError(f"{self.address}: the connection broke: {_reason(error)}") from error
 
     def decode(self, packet: av.Packet[Any] | None) -> list[Picture]:
         """The pictures that are complete with this packet; with None, those that are left.
