@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -96,7 +97,7 @@ class SegmentWriter:
     def _new(self, result: LiveResult) -> _Segment:
         began = datetime.fromtimestamp(result.frame.wall, UTC)
         stamp = began.strftime("%Y%m%dT%H%M%S.") + f"{began.microsecond // 1000:03d}Z"
-        path = self.folder / f"{self._name}-{stamp}.{self._kind}"
+        path = self._free(f"{self._name}-{stamp}")
         tags = self._tags | {"creation_time": began.isoformat()}
         with output_errors(path):
             return _Segment(
@@ -113,6 +114,14 @@ class SegmentWriter:
                 ),
             )
 
+    def _free(self, stem: str) -> Path:
+        """A name that no file has, nor one that is being written."""
+        for number in count(1):
+            path = self.folder / f"{stem}{f'-{number}' if number > 1 else ''}.{self._kind}"
+            if not (path.exists() or _part_of(path).exists()):
+                return path
+        raise AssertionError("numbers never end")
+
     def _finish(self) -> None:
         segment, self._segment = self._segment, None
         if segment is not None:
@@ -125,6 +134,10 @@ class SegmentWriter:
         _log.info("finished %s", path)
 
 
+def _part_of(path: Path) -> Path:
+    return path.with_suffix(_MARK + path.suffix)
+
+
 class _Segment:
     """One file, locked while it is being written."""
 
@@ -132,7 +145,7 @@ class _Segment:
         self, path: Path, first: LiveResult, open_writer: Callable[[Path], StreamWriter]
     ) -> None:
         self.path = path
-        self._part = path.with_suffix(_MARK + path.suffix)
+        self._part = _part_of(path)
         self._epoch = first.frame.epoch
         self._size = (first.result.image.width, first.result.image.height)
         self._clock = StreamClock()

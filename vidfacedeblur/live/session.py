@@ -128,10 +128,8 @@ class LiveSession:
 
     def stats(self) -> LiveStats:
         """How it is doing now."""
-        now, health = time.monotonic(), self._source.health()
+        now, health = time.monotonic(), self._note_rate()
         with self._lock:
-            self._decoded.append((now, health.decoded))
-            _forget(self._decoded, now)
             _forget(self._finished, now)
             latencies = [latency for _, latency in self._finished]
             first, then = self._decoded[0]
@@ -146,8 +144,18 @@ class LiveSession:
                 latency_p95=float(np.percentile(latencies, 95)) if latencies else None,
             )
 
+    def _note_rate(self) -> Health:
+        """Remember how many pictures there were until now."""
+        now, health = time.monotonic(), self._source.health()
+        with self._lock:
+            self._decoded.append((now, health.decoded))
+            _forget(self._decoded, now)
+        return health
+
     def _step(self) -> None:
         frame = self._source.get(_LOOK)
+        if not self._decoded or time.monotonic() - self._decoded[-1][0] > _LOOK:
+            self._note_rate()
         if frame is None:
             if self._waiting and self._source.health().state != "live":
                 self._gap()

@@ -28,12 +28,12 @@ class Stream:
     """FFmpeg's name of it."""
     options: Mapping[str, str]
     """The muxer's and the protocol's."""
-    delayed: bool
-    """Whether the encoder may look ahead: smaller files, a fraction of a second later."""
+    encoder: Mapping[str, str]
+    """Settings of x264, beside quality and preset."""
 
 
 SEGMENTS: Mapping[str, Stream] = {
-    "mkv": Stream("matroska", {"cluster_time_limit": "1000", "flush_packets": "1"}, delayed=True),
+    "mkv": Stream("matroska", {"cluster_time_limit": "1000", "flush_packets": "1"}, {}),
     "mp4": Stream(
         "mp4",
         {
@@ -41,7 +41,7 @@ SEGMENTS: Mapping[str, Stream] = {
             "frag_duration": "1000000",
             "flush_packets": "1",
         },
-        delayed=True,
+        {"bf": "0"},  # with B-frames, and no edit list, the first picture would come late
     ),
 }
 """Files of which a killed process leaves all but the last second."""
@@ -49,11 +49,11 @@ SEGMENTS: Mapping[str, Stream] = {
 
 def published(scheme: str, *, transport: str, timeout: float) -> Stream:
     """How to publish to an address of a scheme; `timeout` in seconds."""
-    microseconds = str(round(timeout * 1e6))
+    at_once = {"tune": "zerolatency"}
     if scheme == "udp":
-        return Stream("mpegts", {"flush_packets": "1", "pkt_size": "1316"}, delayed=False)
-    options = {"rtsp_transport": transport, "timeout": microseconds}
-    return Stream("rtsp", options, delayed=False)
+        return Stream("mpegts", {"flush_packets": "1", "pkt_size": "1316"}, at_once)
+    microseconds = str(round(timeout * 1e6))
+    return Stream("rtsp", {"rtsp_transport": transport, "timeout": microseconds}, at_once)
 
 
 class StreamWriter:
@@ -152,7 +152,7 @@ class StreamWriter:
         context.gop_size = max(1, round(_KEY_SECONDS * rate))
         context.color_range, context.colorspace = first.color_range, first.colorspace
         context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
-        context.options = settings | ({} if stream.delayed else {"tune": "zerolatency"})
+        context.options = settings | dict(stream.encoder)
         try:
             context.open()
         except av.error.FFmpegError as error:
