@@ -210,7 +210,7 @@ class LiveOptions:
 
     def __post_init__(self) -> None:
         _one_of("--transport", self.transport, ("tcp", "udp"))
-        _within("--timeout", self.timeout, 0.5, 600)
+        _within("--camera-timeout", self.timeout, 0.5, 600)
         _within("--stall", self.stall, 1, 3600)
         _within("--max-lag", self.max_lag, 0.1, 60)
         _within("--backoff", self.backoff, 0.1, 3600)

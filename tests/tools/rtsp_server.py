@@ -1,7 +1,7 @@
 """An RTSP camera on loopback, played from a file: ``rtsp://127.0.0.1:PORT/camera``.
 
-Run by the Python that has GStreamer's bindings (Debian: python3-gst-1.0, gir1.2-gst-rtsp-server-1.0).
-Prints "ready" when it listens.
+Run by the Python that has GStreamer's bindings (Debian: python3-gst-1.0 and
+gir1.2-gst-rtsp-server-1.0). Prints "ready" when it listens.
 
     /usr/bin/python3 rtsp_server.py PORT CLIP [--codec h264|hevc|mjpeg] [--user NAME:PASSWORD]
         [--record FILE]
