@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
@@ -151,3 +152,32 @@ def test_a_terminal_is_neither_read_nor_written(small_weights: Path, tmp_path: P
         assert "is a terminal" in done.stderr
     os.close(ours)
     os.close(theirs)
+
+
+@pytest.mark.parametrize("form", ["nut", "yuv4mpegpipe"])
+def test_between_two_ffmpegs_frames_are_the_librarys_own(
+    form: str, small_weights: Path, tmp_path: Path
+) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("ffmpeg is not installed")
+    clip = tmp_path / "a.mp4"
+    write_portrait_clip(clip, frames=12, audio=False)
+    output = tmp_path / "out.mkv"
+    decode = ["ffmpeg", "-v", "error", "-i", clip, "-f", form]
+    decode += ["-c:v", "rawvideo"] if form == "nut" else ["-vsync", "passthrough"]
+    encode = ["ffmpeg", "-v", "error", "-f", form, "-i", "-", "-c:v", "ffv1", output]
+    deblur = [*COMMAND, "--weights", str(small_weights), "--gate", "off", "-", "-o", "-"]
+    with (
+        subprocess.Popen([*decode, "-"], stdout=subprocess.PIPE) as first,
+        subprocess.Popen(deblur, stdin=first.stdout, stdout=subprocess.PIPE) as second,
+    ):
+        done = subprocess.run(encode, stdin=second.stdout, check=False)
+    assert (first.returncode, second.returncode, done.returncode) == (0, 0, 0)
+
+    own = tmp_path / "own.mkv"
+    arguments = ["--gate", "off", "--encoder", "ffv1", str(clip), "-o", str(own)]
+    assert go(small_weights, *arguments).returncode == 0
+    through, wanted = (pictures(path.read_bytes()) for path in (output, own))
+    assert len(wanted) == 12
+    assert through == wanted
+    assert wanted != pictures(clip.read_bytes())
