@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import av
+import jsonschema
 import pytest
 from live.cameras import HttpCamera, free_port, wait_until
 
+from vidfacedeblur.cli import status as status_module
 from vidfacedeblur.cli.live import main
 
 QUICK = ["--camera-timeout", "1", "--max-backoff", "1", "--gate", "off"]
@@ -53,6 +55,9 @@ def test_it_records_and_tells_and_ends_in_time(
     assert lines[-1]["faces"] > 0
     assert {line["schema"] for line in lines} == {1}
     assert all(line["wall"].endswith("Z") for line in lines)
+    schema = json.loads((Path(status_module.__file__).parent / "status.schema.json").read_text())
+    for line in lines:
+        jsonschema.validate(line, schema)
     middle = lines[-3]
     assert middle["fps_out"] > 1
     assert 0 < middle["latency_p50"] <= middle["latency_p95"] < 5

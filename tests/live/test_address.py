@@ -18,7 +18,7 @@ from vidfacedeblur.video import PUBLISH_SCHEMES, parse_address
         ("http://cam/s?secret", "http", "http://cam/s?***"),
         ("HTTP://cam/s#frag", "http", "http://cam/s"),
         ("udp://:5000", "udp", "udp://:5000"),
-        ("udp://@239.0.0.1:5000", "udp", "udp://***@239.0.0.1:5000"),
+        ("udp://@239.0.0.1:5000", "udp", "udp://@239.0.0.1:5000"),
         ("/dev/video0", "v4l2", "/dev/video0"),
         ("v4l2:///dev/video2", "v4l2", "/dev/video2"),
         ("rtsp://[fe80::1]:8554/x", "rtsp", "rtsp://[fe80::1]:8554/x"),

@@ -250,6 +250,12 @@ def test_no_log_shows_a_password(caplog: pytest.LogCaptureFixture) -> None:
     assert "hunter" not in caplog.text
 
 
+def test_a_device_that_is_not_there() -> None:
+    with source_of("/dev/video97") as source:
+        wait_until(lambda: source.health().state == "waiting")
+        assert "/dev/video97 cannot be opened: No such file" in source.health().reason
+
+
 def test_iterating_ends_with_the_source() -> None:
     with HttpCamera() as camera:
         source = LiveSource(camera.url, QUICK)

@@ -45,7 +45,12 @@ def _ms(seconds: float | None) -> str:
 
 
 def status_values(stats: LiveStats, wall: float) -> dict[str, Any]:
-    """The same for machines, with every counter; times in seconds, `wall` since 1970."""
+    """The same for machines, as ``status.schema.json`` beside this file describes it.
+
+    Args:
+        stats: How it is doing.
+        wall: When, in seconds since 1970.
+    """
     values = asdict(stats)
     health = values.pop("health")
     moment = datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")

@@ -159,7 +159,7 @@ class LiveSource:
             self.options,
             epoch=epoch,
             deliver=self._frames.put,
-            on_first=lambda: self._change("live", epoch=epoch),
+            on_first=lambda: self._first_picture(connection),
             on_end=self._ended.set,
         )
         with self._lock:
@@ -168,6 +168,12 @@ class LiveSource:
         if self._closed.is_set():
             connection.stop()
         return connection
+
+    def _first_picture(self, connection: Connection) -> None:
+        with self._lock:
+            current = self._connection is connection
+        if current:  # and not one that was given up while its picture was on the way
+            self._change("live", epoch=self._health.epoch + 1)
 
     def _watch(self, connection: Connection) -> str:
         """Wait until the connection ends or gives no pictures; why it did."""

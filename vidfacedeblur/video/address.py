@@ -64,8 +64,8 @@ def parse_address(text: str, schemes: Iterable[str] = CAMERA_SCHEMES) -> Address
 
 
 def _shown(parts: SplitResult) -> str:
-    host = parts.netloc.rpartition("@")[2]
-    user = f"{_HIDDEN}@" if "@" in parts.netloc else ""
+    who, at, host = parts.netloc.rpartition("@")
+    user = f"{_HIDDEN}@" if who else at
     query = re.sub(r"=[^&;]*", f"={_HIDDEN}", parts.query)
     if query and "=" not in query:
         query = _HIDDEN
