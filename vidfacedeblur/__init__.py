@@ -9,8 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vidfacedeblur.best import BestFaces
     from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
     from vidfacedeblur.errors import VidFaceDeblurError
+    from vidfacedeblur.events import EventFile, TrackEvents
     from vidfacedeblur.pipeline import FaceDeblurPipeline
     from vidfacedeblur.types import Box, Face, FrameResult, FrameTiming, RunSummary
 
@@ -22,6 +24,9 @@ _HOMES = {
     "ModelOptions": "config",
     "VideoOptions": "config",
     "VidFaceDeblurError": "errors",
+    "BestFaces": "best",
+    "EventFile": "events",
+    "TrackEvents": "events",
     "Box": "types",
     "Face": "types",
     "FrameResult": "types",
@@ -30,7 +35,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "BestFaces",
     "Box",
+    "EventFile",
     "Face",
     "FaceDeblurPipeline",
     "FaceOptions",
@@ -38,6 +45,7 @@ __all__ = [
     "FrameTiming",
     "ModelOptions",
     "RunSummary",
+    "TrackEvents",
     "VidFaceDeblurError",
     "VideoOptions",
     "__version__",

@@ -45,6 +45,7 @@ def test_it_records_and_tells_and_ends_in_time(
     with HttpCamera() as camera:
         arguments = [camera.url, "--weights", str(small_weights), *QUICK, "--duration", "5"]
         arguments += ["--segments", str(tmp_path / "seg"), "--segment-seconds", "2"]
+        arguments += ["--events", str(tmp_path / "e.jsonl"), "--best-faces", str(tmp_path / "best")]
         assert main([*arguments, "--status", str(status), "--status-interval", "0.5"]) == 0
     files = sorted((tmp_path / "seg").iterdir())
     assert len(files) >= 2
@@ -64,6 +65,15 @@ def test_it_records_and_tells_and_ends_in_time(
     with av.open(files[0]) as container:
         told = json.loads(next(v for k, v in container.metadata.items() if "VIDFACE" in k.upper()))
     assert told["model"] == "deblurgan"
+    events = lines_of(tmp_path / "e.jsonl")
+    assert (events[0]["event"], events[-1]["event"]) == ("start", "end")
+    assert {event["source"] for event in events} == {camera.url}
+    assert all(event["wall"] for event in events)
+    (folder,) = (tmp_path / "best").iterdir()
+    best = [json.loads(path.read_text()) for path in sorted(folder.glob("track-*.json"))]
+    assert best
+    assert {shot["track"] for shot in best} <= {event["track"] for event in events}
+    assert all(events[0]["wall"] <= shot["wall"] <= events[-1]["wall"] for shot in best)
     said = capfd.readouterr()
     assert said.out == ""
     assert "live, connection 1" in said.err
@@ -130,6 +140,7 @@ def test_it_waits_for_a_camera_that_is_not_there_and_shows_no_password(
         (["rtsp://h/x", "--publish", "http://h/x"], "must begin with one of rtsp://"),
         (["rtsp://h/x", "--segments", "/dev/null/x"], "/dev/null"),
         (["rtsp://h/x", "--events", "-", "--status", "-"], "standard output"),
+        (["rtsp://h/x", "--events", "/nowhere/e.jsonl"], "there is no folder /nowhere"),
         (["rtsp://h/x", "--ca-file", "/nowhere.pem"], "there is no file"),
         (["rtsp://h/x", "--input-option", "x"], "NAME=VALUE"),
         (["rtsp://h/x", "--segment-format", "avi"], "must be one of mkv, mp4"),

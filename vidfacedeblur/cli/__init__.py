@@ -18,6 +18,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vidfacedeblur.cli.display import Display
+from vidfacedeblur.cli.extras import (
+    STANDARD,
+    Extras,
+    check_places,
+    check_values,
+    event_file,
+    extras_of,
+)
 from vidfacedeblur.cli.records import Report, TimingsFile
 from vidfacedeblur.cli.settings import build_parser, model_and_faces, resolve
 from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
@@ -103,6 +111,7 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
         raise OptionError("no output given; add -o OUT")
     entry(values["model"])
     options = _options(values)
+    check_values(values)
     timings = TimingsFile(values["timings"])
     report = Report(values["report"], values)
 
@@ -119,11 +128,13 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
         skip_existing=values["skip_existing"],
     )
     _keep_apart(plan, values)
+    places = check_places(plan, inputs, Path(flags["output"]), values)
     for job in plan.skipped:
         display.note(f"{job.target} exists; skipped")
         report.add_skipped(job.source)
-    with _signals_stop(), report, timings:
-        codes = _work_off(plan, options, display, timings, report) if plan.jobs else []
+    with _signals_stop(), report, timings, event_file(values["events"]) as file:
+        extras = extras_of(file, plan, places, values)
+        codes = _work_off(plan, options, display, timings, report, extras) if plan.jobs else []
     if not plan.many:
         return codes[0] if codes else OK
     display.total(report.summaries, failed=sum(code != OK for code in codes))
@@ -136,6 +147,7 @@ def _work_off(
     display: Display,
     timings: TimingsFile,
     report: Report,
+    extras: Extras,
 ) -> list[int]:
     """Run all jobs with one pipeline; an exit code for each."""
     display.status("loading ...")
@@ -155,17 +167,20 @@ def _work_off(
         for line in pipeline.notes:
             display.note(line)
         return [
-            _one(pipeline, plan, number, display, timings, report)
+            _one(pipeline, plan, number, display, timings, report, extras)
             for number in range(len(plan.jobs))
         ]
 
 
 def _keep_apart(plan: Plan, values: dict[str, Any]) -> None:
-    """Refuse to write a report over a video, or over the other report."""
+    """Refuse to write a report over a video, or over another report."""
     media = {p.resolve() for job in (*plan.jobs, *plan.skipped) for p in (job.source, job.target)}
-    records = [values[name].resolve() for name in ("report", "timings") if values[name]]
-    for path in records:
-        if path in media or path.is_dir() or records.count(path) > 1:
+    files = [values[name] for name in ("report", "timings", "events")]
+    records = [path.resolve() for path in files if path and path != STANDARD]
+    folders = [values["best_faces"].resolve()] if values["best_faces"] else []
+    for path in (*records, *folders):
+        folder = path.is_dir() and path not in folders
+        if path in media or folder or [*records, *folders].count(path) > 1:
             raise OptionError(f"{path} is taken by an input, an output or a folder; choose another")
 
 
@@ -193,22 +208,25 @@ def _one(
     display: Display,
     timings: TimingsFile,
     report: Report,
+    extras: Extras,
 ) -> int:
     """Run one job; with several, an error is printed and does not stop the others."""
     job: Job = plan.jobs[number]
     label = f"[{number + 1}/{len(plan.jobs)}] {job.source.name}" if plan.many else job.source.name
     try:
-        with display.progress_of(label) as bar:
+        with extras.of(job, pipeline, display) as told, display.progress_of(label) as bar:
 
             def count(result: FrameResult) -> None:
                 bar.add(result)
                 timings.add(job.source, result)
+                told.add(result)
 
             summary: RunSummary = pipeline.run(
                 job.source,
                 job.target,
                 on_start=lambda info: bar.start(info.estimated_frames),
                 on_frame=count,
+                watcher=told.best,
             )
     except Exception as error:
         report.add_failure(job.source, error, exit_code(error))

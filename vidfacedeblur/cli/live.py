@@ -22,7 +22,7 @@ from vidfacedeblur.cli.display import Display
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS, build_live_parser, live_options
 from vidfacedeblur.cli.settings import SETTINGS, model_and_faces, resolve
 from vidfacedeblur.cli.status import StatusFile, StatusLine
-from vidfacedeblur.errors import OptionError, VidFaceDeblurError
+from vidfacedeblur.errors import OptionError, OutputError, VidFaceDeblurError
 from vidfacedeblur.models.registry import entry
 
 if TYPE_CHECKING:
@@ -93,6 +93,10 @@ def _check(values: dict[str, Any]) -> None:
             raise OptionError(f"--{name.replace('_', '-')} must be more than 0, got {value:g}")
     if not values["event_interval"] >= 0:
         raise OptionError(f"--event-interval must be 0 or more, got {values['event_interval']:g}")
+    for name in ("events", "status"):
+        path = values[name]
+        if path is not None and not path.absolute().parent.is_dir():
+            raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     to_stdout = [name for name in ("events", "status") if values[name] == Path("-")]
     if len(to_stdout) > 1:
         raise OptionError("--events and --status cannot both go to standard output")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -101,6 +102,11 @@ def _face_values(face: Face) -> dict[str, Any]:
     }
 
 
+def _finite(value: Any) -> Any:
+    """JSON has no infinity; it is written as a word."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
 class Report:
     """A JSON summary of the whole run, and of each input; written however the run ends.
 
@@ -179,7 +185,7 @@ class Report:
         return {
             "schema": SCHEMA,
             "version": __version__,
-            "options": self._options,
+            "options": {name: _finite(value) for name, value in self._options.items()},
             "summary": summary,
             "runs": [asdict(r) | {"fps": r.fps, "damaged": r.damaged} for r in runs],
             "failures": self._failures,

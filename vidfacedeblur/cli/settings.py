@@ -252,6 +252,32 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("skip-existing", switch, False, "leave out existing outputs", group="output"),
     Setting("timings", Path, None, "a row a frame; .csv or .jsonl", "FILE", group="output"),
     Setting("report", Path, None, "summary as JSON", "FILE", group="output"),
+    Setting(
+        "events",
+        Path,
+        None,
+        "a JSON line for each face that comes, stays and goes; - is standard output; after an"
+        " error, faces that did not go have no end",
+        "FILE",
+        group="output",
+    ),
+    Setting(
+        "event-interval",
+        float,
+        1.0,
+        "seconds between two events of one face; 0: each frame, inf: none in between",
+        "S",
+        group="output",
+    ),
+    Setting(
+        "best-faces",
+        Path,
+        None,
+        "keep each face's best crops there, in a folder for each of several inputs; after an"
+        " error, those of faces that had gone",
+        "DIR",
+        group="output",
+    ),
     Setting("no-progress", switch, False, "no progress bar", group="output"),
     Setting("quiet", switch, False, "errors only", short="q", group="output"),
     Setting("verbose", switch, False, "say more, and show tracebacks", short="v", group="output"),

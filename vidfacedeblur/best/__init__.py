@@ -1,0 +1,5 @@
+"""The best pictures of each face: which they are, and the files that they become."""
+
+from vidfacedeblur.best.watcher import BestFaces
+
+__all__ = ["BestFaces"]

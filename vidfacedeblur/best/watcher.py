@@ -1,0 +1,177 @@
+"""`BestFaces`: watches faces go by, and keeps the best pictures of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vidfacedeblur.best.files import FaceFiles
+from vidfacedeblur.best.quality import quality
+from vidfacedeblur.best.shots import Picture, Shot, chosen, kept, pixels, region_of
+from vidfacedeblur.errors import OptionError
+from vidfacedeblur.events import GONE
+from vidfacedeblur.types import ByteImage, Face
+from vidfacedeblur.work import Work
+
+_USUAL_RATE = 25
+"""Frames per second where frames have no time."""
+
+
+@dataclass
+class _Track:
+    """What is remembered of a face in the picture."""
+
+    last: int
+    """The frame that showed it last."""
+    frames: int = 0
+    shots: list[Shot] = field(default_factory=list)
+    """Best first; one more than are wanted."""
+
+
+class BestFaces:
+    """Keeps the best pictures of each face, and writes them when the face is gone; a `Watcher`.
+
+    They are at least half a second apart, and fewer where others would be much worse. How they are
+    compared is said in `best.quality`, what is written in `best.files`. Close it when all frames
+    were shown. Not safe to share between threads.
+
+    Args:
+        folder: Made when there is something to write.
+        source: What the video or camera is called.
+        most: Pictures of each track.
+        provenance: What is done, as `FaceDeblurPipeline.provenance` says.
+        wall_of: When the frame with this index arrived, in seconds since 1970 (UTC); asked while
+            the frame is worked on.
+        min_frames: Tracks that are shorter are only counted, unless the whole video is.
+        overwrite: Remove the pictures of faces that are there, when the first frame comes.
+
+    Raises:
+        OptionError: A number is less than 1.
+        OutputExistsError: The folder holds pictures of faces, and may not be overwritten.
+        OutputError: The folder is a file, or cannot be looked into.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        source: str,
+        most: int = 3,
+        provenance: Mapping[str, Any] | None = None,
+        wall_of: Callable[[int], float | None] = lambda index: None,
+        min_frames: int = 3,
+        overwrite: bool = False,
+    ) -> None:
+        if most < 1 or min_frames < 1:
+            raise OptionError(f"most and min_frames must be 1 or more, got {most}, {min_frames}")
+        self._files = FaceFiles(
+            folder, source=source, provenance=provenance or {}, overwrite=overwrite
+        )
+        self._most = most
+        self._wall_of = wall_of
+        self._min_frames = min_frames
+        self._frames = 0
+        self._tracks: dict[int, _Track] = {}
+        self._originals: dict[int, list[ByteImage | None]] = {}
+        """Of the faces of frames that are being worked on, by the frame's index."""
+        self.tracks = 0
+        """Tracks that were written."""
+        self.short = 0
+        """Tracks that were too short to be."""
+        self.pictures = 0
+        """Pictures that were written, not counting the originals beside them."""
+
+    def before(self, work: Work) -> None:
+        """Keep the original of each face that may be among the best."""
+        self._files.clear()
+        self._originals[work.frame.index] = [self._original(face, work) for face in work.faces]
+
+    def after(self, work: Work) -> None:
+        """Take in the faces as they became; write tracks that have ended.
+
+        Raises:
+            OutputError: A picture cannot be written.
+        """
+        index = work.frame.index
+        self._frames += 1
+        self._end([n for n, track in self._tracks.items() if index - track.last > GONE])
+        for face, original in zip(work.faces, self._originals.pop(index), strict=True):
+            if face.track is None:
+                continue
+            track = self._tracks.setdefault(face.track, _Track(index))
+            track.last = index
+            track.frames += 1
+            if original is not None:
+                self._take(track, face, original, work)
+
+    def flush(self) -> None:
+        """All tracks end, as the camera went away; more may follow.
+
+        Raises:
+            OutputError: A picture cannot be written.
+        """
+        self._end(list(self._tracks))
+
+    def close(self) -> None:
+        """All tracks end. May be called more than once.
+
+        Raises:
+            OutputError: A picture cannot be written.
+        """
+        self._files.clear()  # also where there was no frame
+        self.flush()
+
+    def _original(self, face: Face, work: Work) -> ByteImage | None:
+        """The face as it came, if it may be among the best: reading costs time."""
+        if face.track is None:
+            return None
+        # What deblurring will make of it is not known yet.
+        sharpest = 1.0 if face.weight > 0 else face.sharpness
+        shot = Shot(face, quality(face, work.canvas, sharpest), _moment(work))
+        track = self._tracks.get(face.track)
+        if track is not None and shot not in kept([*track.shots, shot], self._most):
+            return None
+        return pixels(work.canvas, region_of(face.box, work.canvas))
+
+    def _take(self, track: _Track, face: Face, original: ByteImage, work: Work) -> None:
+        """Put a face among the best of its track, if it is."""
+        sharp = face.sharpness_after if face.deblurred else face.sharpness
+        shot = Shot(face, quality(face, work.canvas, sharp), _moment(work))
+        if shot not in kept([*track.shots, shot], self._most):
+            return
+        frame, region = work.frame, region_of(face.box, work.canvas)
+        picture = Picture(
+            frame.index,
+            frame.pts,
+            _time(work),
+            self._wall_of(frame.index),
+            region,
+            pixels(work.canvas, region),
+            original,
+        )
+        track.shots = kept([*track.shots, replace(shot, picture=picture)], self._most)
+
+    def _end(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            track = self._tracks.pop(number)
+            # Of a still picture, every face counts.
+            if track.frames < min(self._min_frames, self._frames):
+                self.short += 1
+                continue
+            shots = chosen(track.shots, self._most)
+            self._files.write(number, shots)
+            self.tracks += 1
+            self.pictures += len(shots)
+
+
+def _time(work: Work) -> float | None:
+    frame = work.frame
+    return None if frame.pts is None else float(frame.pts * frame.time_base)
+
+
+def _moment(work: Work) -> float:
+    """The frame's time in seconds, or what it would usually be."""
+    time = _time(work)
+    return work.frame.index / _USUAL_RATE if time is None else time
