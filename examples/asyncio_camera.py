@@ -1,0 +1,137 @@
+"""A stream inside an asyncio service: the loop stays free, the newest frame wins.
+
+    python examples/asyncio_camera.py CLIP [--seconds 5] [--fps 25]
+
+Frames come from an async source; the networks run in one thread beside the loop. While they work,
+newer frames replace the one that waits, so that what is shown is never old. Cancelling ends it
+cleanly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+
+from vidfacedeblur import FaceDeblurPipeline, FaceOptions, FrameResult, VidFaceDeblurError
+
+
+@dataclass
+class Counts:
+    """What is told at the end."""
+
+    came: int = 0
+    done: int = 0
+    faces: int = 0
+    ages: list[float] = field(default_factory=list)
+    """Seconds from when a frame came until it was done."""
+    lag: float = 0.0
+    """Longest time in seconds that the loop did not answer."""
+
+
+async def camera(clip: Path, fps: float) -> AsyncIterator[av.VideoFrame]:
+    """Stands in for an async source: the clip's frames, over and over, at the pace of life."""
+    while True:
+        with av.open(str(clip)) as container:
+            for frame in container.decode(video=0):
+                yield frame
+                await asyncio.sleep(1 / fps)
+
+
+async def deblur(pipeline: FaceDeblurPipeline, clip: Path, fps: float, counts: Counts) -> None:
+    """Work until cancelled; who has a web service would answer requests meanwhile."""
+    newest: asyncio.Queue[tuple[float, av.VideoFrame]] = asyncio.Queue(maxsize=1)
+
+    async def receive() -> None:
+        async for frame in camera(clip, fps):
+            counts.came += 1
+            with suppress(asyncio.QueueEmpty):
+                newest.get_nowait()  # an older one goes
+            newest.put_nowait((time.monotonic(), frame))
+
+    loop, stream = asyncio.get_running_loop(), pipeline.stream()
+    receiving = asyncio.create_task(receive())
+    thread = ThreadPoolExecutor(1, "deblur")  # a stream is used by one thread at a time
+    times: list[float] = []  # when each frame came, by its index in the stream
+
+    def tell(results: Sequence[FrameResult]) -> None:
+        for result in results:
+            show(result, time.monotonic() - times[result.index], counts)
+
+    try:
+        while True:
+            came, frame = await newest.get()
+            times.append(came)
+            tell(await loop.run_in_executor(thread, stream.push, frame))
+    finally:
+        receiving.cancel()
+        thread.shutdown()  # after a cancellation it may still be at work
+        tell(stream.flush())
+
+
+def show(result: FrameResult, age: float, counts: Counts) -> None:
+    """Stands in for sending the frame on."""
+    counts.done += 1
+    counts.faces += len(result.faces)
+    counts.ages.append(age)
+
+
+async def watch_loop(counts: Counts) -> None:
+    """Measure how long the loop keeps others waiting."""
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(0.01)
+        counts.lag = max(counts.lag, time.monotonic() - before - 0.01)
+
+
+async def serve(pipeline: FaceDeblurPipeline, args: argparse.Namespace) -> Counts:
+    counts = Counts()
+    tasks = [
+        asyncio.create_task(deblur(pipeline, args.clip, args.fps, counts)),
+        asyncio.create_task(watch_loop(counts)),
+    ]
+    done, _ = await asyncio.wait(tasks, timeout=args.seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:  # one that ended early did so by an error
+        task.result()
+    return counts
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--model", default="deblurganv2")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--gate", default="auto")
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--fps", type=float, default=25)
+    args = parser.parse_args(argv)
+    options = FaceOptions(gate=args.gate)
+    with FaceDeblurPipeline(args.model, weights=args.weights, faces=options) as pipeline:
+        counts = asyncio.run(serve(pipeline, args))
+    ages = sorted(counts.ages)
+    print(
+        f"{counts.came} frames came, {counts.done} done, {counts.faces} faces;"
+        f" age {1e3 * ages[len(ages) // 2]:.0f} ms (median), {1e3 * ages[-1]:.0f} ms (oldest);"
+        f" the loop was busy for {1e3 * counts.lag:.0f} ms at most"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (VidFaceDeblurError, OSError) as error:
+        sys.exit(f"asyncio_camera: {error}")

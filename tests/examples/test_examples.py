@@ -1,0 +1,104 @@
+"""The examples do what they say: each is run as a user runs it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from skimage.io import imsave
+from tests_support import portrait, write_portrait_clip
+
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    write_portrait_clip(path, frames=12)
+    return path
+
+
+def run(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_surveillance_loop(clip: Path, small_weights: Path) -> None:
+    done = run(
+        "surveillance_loop",
+        clip,
+        "--model",
+        "deblurgan",
+        "--weights",
+        small_weights,
+        "--gate",
+        "off",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == [f"frame {n}" for n in range(12)]
+    assert all(re.search(r"track 1, sharpness 0\.\d\d -> \d\.\d\d, [\d.]+ ms", x) for x in lines)
+
+
+def test_crops_for_recogniser(small_weights: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        imsave(tmp_path / f"face{number}.png", portrait(4 * number)[20:200, 40:220])
+    pictures = sorted(tmp_path.glob("*.png"))
+    done = run(
+        "crops_for_recogniser", *pictures, "--model", "deblurgan", "--weights", small_weights
+    )
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"(face\d\.png): .* ([\d.]+) blurred, ([\d.]+) deblurred", done.stdout)
+    assert [name for name, _, _ in found] == [path.name for path in pictures]
+    assert all(0 < float(old) < 1 and 0 < float(new) < 1 for _, old, new in found)
+
+
+def test_crops_for_recogniser_with_the_bundled_model_helps(tmp_path: Path) -> None:
+    imsave(tmp_path / "face.png", portrait()[20:200, 40:220])
+    done = run("crops_for_recogniser", tmp_path / "face.png", "--blur", "11")
+    ((old, new),) = re.findall(r"([\d.]+) blurred, ([\d.]+) deblurred", done.stdout)
+    assert float(new) > float(old), done.stdout + done.stderr
+
+
+def test_asyncio_camera(clip: Path, small_weights: Path) -> None:
+    done = run(
+        *("asyncio_camera", clip, "--model", "deblurgan", "--weights", small_weights),
+        *("--seconds", "3", "--fps", "200", "--gate", "off"),
+    )
+    assert done.returncode == 0, done.stderr
+    found = re.search(
+        r"(\d+) frames came, (\d+) done, (\d+) faces; age (\d+) ms .* busy for (\d+) ms",
+        done.stdout,
+    )
+    assert found is not None, done.stdout
+    came, finished, faces, age, busy = map(int, found.groups())
+    assert came > finished > 3, "the newest win"
+    assert faces > 0
+    assert age < 1500
+    assert busy < 1000
+
+
+def test_several_cameras(clip: Path, small_weights: Path) -> None:
+    done = run(
+        *("several_cameras", clip, "--model", "deblurgan", "--weights", small_weights),
+        *("--cameras", "3", "--seconds", "1", "--rounds", "1"),
+    )
+    # The code says whether throughput was reached; on a busy machine it may not be.
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stderr == ""
+    assert re.search(r"one alone [\d.]+ fps; 3 together [\d.]+ fps", done.stdout)
+    found = re.search(r"throughput together / alone ([\d.]+); slowest .* ([\d.]+)", done.stdout)
+    assert found is not None, done.stdout
+    assert float(found[1]) > 0
+    assert float(found[2]) > 0
+
+
+@pytest.mark.parametrize("name", ["surveillance_loop", "asyncio_camera", "several_cameras"])
+def test_a_mistake_is_told_in_a_line(name: str) -> None:
+    done = run(name, "nowhere.mp4", "--model", "nope")
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith(name)
