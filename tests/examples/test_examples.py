@@ -90,7 +90,9 @@ def test_several_cameras(clip: Path, small_weights: Path) -> None:
     assert done.returncode in (0, 1), done.stderr
     assert done.stderr == ""
     assert re.search(r"one alone [\d.]+ fps; 3 together [\d.]+ fps", done.stdout)
-    found = re.search(r"throughput together / alone ([\d.]+); slowest .* ([\d.]+)", done.stdout)
+    found = re.search(
+        r"throughput together / alone ([\d.]+); slowest camera .* ([\d.]+)", done.stdout
+    )
     assert found is not None, done.stdout
     assert float(found[1]) > 0
     assert float(found[2]) > 0
