@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import select
 import subprocess
 import sys
 import time
@@ -143,6 +145,7 @@ def test_an_end_says_the_last_sighting_and_the_best() -> None:
     [
         (1.0, [25, 50, 75]),
         (0.5, [13, 25, 38, 50, 63, 75, 88]),  # on the beat, though no frame is at 0.5 s
+        (0.2, list(range(5, 100, 5))),  # sums of 0.2 miss the frames by a rounding
         (0, list(range(1, 100))),
         (0.01, list(range(1, 100))),
         (math.inf, []),
@@ -297,12 +300,14 @@ def test_a_file_that_cannot_be_written(live: bool, tmp_path: Path) -> None:
         pass
 
 
-def test_a_full_disk() -> None:
+def test_a_full_disk_and_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "full").symlink_to("/dev/full")  # the link, lest a mistake replaces the device
     with (
-        pytest.raises(OutputError, match="cannot write /dev/full: No space left on device"),
-        EventFile(Path("/dev/full")) as file,
+        pytest.raises(OutputError, match=r"cannot write .*full: No space left on device"),
+        EventFile(tmp_path / "full") as file,
     ):
         file({"a": 1})
+    assert (tmp_path / "full").is_symlink()
 
 
 def test_a_line_that_does_not_fit_is_not_there_by_half(tmp_path: Path) -> None:
@@ -337,7 +342,7 @@ def test_a_killed_process_leaves_whole_lines(live: bool, tmp_path: Path) -> None
     code = (
         "import sys; from pathlib import Path; from vidfacedeblur.events import EventFile\n"
         f"with EventFile(Path(sys.argv[1]), live={live}) as file:\n"
-        "    for n in range(10**9): file({'n': n, 'long': 'x' * 20000})\n"
+        "    for n in range(10**9): file({'schema': 1, 'n': n, 'long': 'x' * 20000})\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(path)])
     written = path if live else tmp_path / ".e.jsonl.part"
@@ -348,10 +353,40 @@ def test_a_killed_process_leaves_whole_lines(live: bool, tmp_path: Path) -> None
     process.kill()
     process.wait()
     assert path.exists() is live
-    text = written.read_text()
-    assert text.endswith("}\n")
-    found = [json.loads(line)["n"] for line in text.splitlines()]
-    assert found == list(range(len(found)))
+    # The system may halve a line as long as these where it is killed in the midst of it.
+    whole = written.read_text().rpartition("\n")[0].splitlines()
+    assert [json.loads(line)["n"] for line in whole] == list(range(len(whole)))
+
+
+def test_what_a_power_failure_left_of_a_line_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    for left in ('{"schema": 1, "a": 0}\n{"schema": 1, "a', '{"schema": 1, "a": 0}\n'):
+        path.write_text(left)
+        with EventFile(path, live=True) as file:
+            file({"schema": 1, "a": 1})
+        assert [line["a"] for line in lines(path)] == [0, 1]
+    path.write_text("somebody's notes")
+    with EventFile(path, live=True) as file:
+        file({"schema": 1})
+    assert path.read_text().startswith("somebody's notes")
+
+
+# Standard output as it usually is, whatever these tests run under.
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+def test_a_reader_has_each_line_at_once() -> None:
+    code = (
+        "import time; from pathlib import Path; from vidfacedeblur.events import EventFile\n"
+        "with EventFile(Path('-')) as file: file({'a': 1}); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=BUFFERED) as process:
+        assert process.stdout is not None
+        readable, _, _ = select.select([process.stdout], [], [], 20)
+        process.kill()
+        assert readable
+        assert process.stdout.readline() == b'{"a": 1}\n'
 
 
 def test_a_reader_that_goes_away_is_one_clear_error() -> None:
@@ -364,7 +399,10 @@ def test_a_reader_that_goes_away_is_one_clear_error() -> None:
         "except OutputError as error: sys.stderr.write(str(error)); sys.exit(5)\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=BUFFERED,
     )
     assert process.stdout is not None
     assert process.stderr is not None

@@ -62,6 +62,7 @@ def test_the_only_top_level_name_is_ours(wheel: Path) -> None:
         inner = set(archive.namelist())
     assert {name for name in names if not name.endswith(".dist-info")} == {"vidfacedeblur"}
     assert "vidfacedeblur/weights/LICENSE" in inner
+    assert "vidfacedeblur/events.schema.json" in inner
     assert "vidfacedeblur/engines/select.py" in inner
     assert "vidfacedeblur/trainers/sets/synthetic_faces_v2.csv" in inner
 

@@ -30,6 +30,9 @@ that was missing for 10 frames, and gives one that was missing for longer a new 
 _EARLY = 1e-6
 """Seconds by which an event may be early, for what rounding does to sums of times."""
 
+_LONGEST = 1 << 16
+"""Bytes of a line, and more."""
+
 Values = dict[str, Any]
 Kind = Literal["start", "interval", "end"]
 Reason = Literal["gone", "flush"]
@@ -236,7 +239,9 @@ class EventFile:
     def __enter__(self) -> Self:
         if self._path != _STANDARD:
             with _writing(self._path):
-                # Unbuffered: a line is one call of the system, so none is there by half.
+                if self._grows and self._path.is_file():
+                    _cut_torn_line(self._path)
+                # Unbuffered: a line is one call of the system, which a kill hardly ever halves.
                 self._file = (
                     self._path.open("ab", buffering=0)
                     if self._grows
@@ -271,6 +276,16 @@ class EventFile:
     @property
     def _part(self) -> Path:
         return self._path.with_name(f".{self._path.name}.part")
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Take off what a power failure left of a line, so that all lines are whole again."""
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _LONGEST))
+        torn = file.read().rpartition(b"\n")[2]
+        if torn.startswith(b'{"schema": '):
+            file.truncate(size - len(torn))
 
 
 def _write_whole(file: IO[bytes], line: bytes) -> None:

@@ -20,7 +20,7 @@ _APART = 0.5
 _STRETCH = 0.6
 """Seconds of which only the best shot is looked at; somewhat more, so that the last shots of each,
 which are the best of a face that comes nearer, are apart."""
-_POOR = 0.2
+_POOR = 0.4
 """A picture whose quality is less than this share of the best one's adds nothing to it."""
 _ROUNDING = 1e-6
 

@@ -1,0 +1,1 @@
+"""Where other programs' pictures come through the pipeline: an element for GStreamer."""
