@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from vidfacedeblur import BestFaces, Box, Face
 from vidfacedeblur.best import shots
+from vidfacedeblur.best.again import AWAY
 from vidfacedeblur.best.quality import frontal, quality
 from vidfacedeblur.best.shots import Shot, apart, kept
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
+from vidfacedeblur.events import GONE
 from vidfacedeblur.work import Work, work_on
 
 Image = NDArray[np.uint8]
@@ -211,6 +213,7 @@ def test_the_files_of_a_track(tmp_path: Path) -> None:
         "schema": 1,
         "source": "in.mp4",
         "track": 1,
+        "tracks": [1],
         "visit": 1,
         "rank": 1,
         "frame": 5,
@@ -308,15 +311,68 @@ def test_time_is_what_counts_where_there_is_one(tmp_path: Path) -> None:
     assert frames_of(tmp_path) == [0, 1, 3]
 
 
-def test_a_track_is_written_when_it_is_gone(tmp_path: Path) -> None:
+def test_a_track_is_written_when_it_cannot_come_back(tmp_path: Path) -> None:
     best = BestFaces(tmp_path, source="a")
     for index in range(3):
         show(best, index, FACE)
-    for index in range(3, 14):
+    for index in range(3, 2 + AWAY + GONE + 1):
         show(best, index)
         assert sidecars(tmp_path) == []
-    show(best, 14)
+    show(best, 2 + AWAY + GONE + 1)
     assert len(sidecars(tmp_path)) == 1
+
+
+OTHER: Image = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
+
+
+def shifted(face: Face, x: float, scale: float = 1.0) -> Face:
+    box = Box(*(scale * value for value in face.box))
+    points = tuple((scale * px + x, scale * py) for px, py in face.landmarks or ())
+    return replace(face, box=Box(box.x0 + x, box.y0, box.x1 + x, box.y1), landmarks=points)
+
+
+@pytest.mark.parametrize(
+    ("away", "face", "picture", "one"),
+    [
+        (20, FACE, PICTURE, True),
+        (AWAY, FACE, PICTURE, True),
+        (AWAY + 1, FACE, PICTURE, False),
+        (20, FACE, OTHER, False),
+        (20, shifted(FACE, 20), np.roll(PICTURE, 20, 1), True),
+        (20, shifted(FACE, 55), np.roll(PICTURE, 55, 1), False),
+        (20, shifted(FACE, 0, 1.4), cv2.resize(PICTURE, None, fx=1.4, fy=1.4), False),
+        (20, replace(FACE, landmarks=None), PICTURE, False),
+    ],
+    ids=["hidden", "for long", "too long", "another", "moved", "too far", "too large", "unknown"],
+)
+def test_a_face_that_was_hidden_stays_one(
+    away: int, face: Face, picture: Image, one: bool, tmp_path: Path
+) -> None:
+    best = BestFaces(tmp_path, source="a")
+    last = 2
+    for index in range(3):
+        show(best, index, FACE)
+    for index in range(last + 1, last + away):
+        show(best, index)
+    for index in range(last + away, last + away + 40):
+        work = work_of(index, [replace(face, track=2)], index, picture)
+        best.before(work)
+        best.after(work)
+    best.close()
+    assert best.tracks == (1 if one else 2)
+    numbers = {about["track"]: about["tracks"] for about in sidecars(tmp_path)}
+    assert numbers == ({1: [1, 2]} if one else {1: [1], 2: [2]})
+    if one:
+        assert {about["frame"] < 3 for about in sidecars(tmp_path)} == {True, False}
+
+
+def test_two_that_are_there_at_the_same_time_stay_two(tmp_path: Path) -> None:
+    best = BestFaces(tmp_path, source="a")
+    for index in range(30):
+        faces = [FACE] if index < 20 else []
+        show(best, index, *faces, *([replace(FACE, track=2)] if index > 15 else []))
+    best.close()
+    assert best.tracks == 2
 
 
 def test_a_number_that_comes_back_starts_again(tmp_path: Path) -> None:

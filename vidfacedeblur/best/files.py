@@ -67,14 +67,15 @@ class FaceFiles:
                 path.unlink(missing_ok=True)
         self._old = []
 
-    def write(self, track: int, shots: Sequence[Shot]) -> None:
-        """Write the shots of a track, best first.
+    def write(self, tracks: Sequence[int], shots: Sequence[Shot]) -> None:
+        """Write the shots of a face, best first, which is called by the first of its tracks.
 
         Raises:
             OutputError: They cannot be written.
         """
         with self._errors():
             self._folder.mkdir(parents=True, exist_ok=True)
+            track = tracks[0]
             name, visit = f"track-{track:04d}", 1
             while (self._folder / f"{name}-1.json").exists():
                 visit += 1
@@ -85,7 +86,7 @@ class FaceFiles:
                 self._put(f"{stem}.png", _png(shot.picture.restored))
                 self._put(f"{stem}-original.png", _png(shot.picture.original))
                 head = {"schema": SCHEMA, "source": self._source}
-                head |= {"track": track, "visit": visit, "rank": rank}
+                head |= {"track": track, "tracks": list(tracks), "visit": visit, "rank": rank}
                 about = head | _about(shot) | {"provenance": self._provenance}
                 self._put(f"{stem}.json", (json.dumps(about, indent=2) + "\n").encode("ascii"))
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vidfacedeblur.best.again import AWAY, is_near, looks_alike
 from vidfacedeblur.best.files import FaceFiles
 from vidfacedeblur.best.quality import quality
 from vidfacedeblur.best.shots import Picture, Shot, chosen, kept, pixels, region_of
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.events import GONE
-from vidfacedeblur.types import ByteImage, Face
+from vidfacedeblur.types import Box, ByteImage, Face
 from vidfacedeblur.work import Work
 
 _USUAL_RATE = 25
@@ -23,11 +24,30 @@ _USUAL_RATE = 25
 class _Track:
     """What is remembered of a face in the picture."""
 
+    numbers: list[int]
+    """Its own, after those of tracks that it goes on with."""
+    first: int
+    """The frame that showed it first."""
     last: int
     """The frame that showed it last."""
+    first_box: Box
+    last_box: Box
     frames: int = 0
     shots: list[Shot] = field(default_factory=list)
     """Best first; one more than are wanted."""
+
+    def goes_on_with(self, gone: _Track) -> bool:
+        """Whether this is the face of a track that ended before it began."""
+        away = self.first - gone.last
+        if not 0 < away <= AWAY or not is_near(gone.last_box, self.first_box):
+            return False
+        return looks_alike(gone.shots, self.shots)
+
+    def take_over(self, gone: _Track, most: int) -> None:
+        self.numbers = gone.numbers + self.numbers
+        self.first, self.first_box = gone.first, gone.first_box
+        self.frames += gone.frames
+        self.shots = kept([*gone.shots, *self.shots], most)
 
 
 class BestFaces:
@@ -74,6 +94,8 @@ class BestFaces:
         self._min_frames = min_frames
         self._frames = 0
         self._tracks: dict[int, _Track] = {}
+        self._gone: list[_Track] = []
+        """Tracks that have ended, and may go on under another number; in that order."""
         self._originals: dict[int, list[ByteImage | None]] = {}
         """Of the faces of frames that are being worked on, by the frame's index."""
         self.tracks = 0
@@ -97,11 +119,16 @@ class BestFaces:
         index = work.frame.index
         self._frames += 1
         self._end([n for n, track in self._tracks.items() if index - track.last > GONE])
+        while self._gone and index - self._gone[0].last > AWAY + GONE:
+            self._settle(self._gone.pop(0))
         for face, original in zip(work.faces, self._originals.pop(index), strict=True):
             if face.track is None:
                 continue
-            track = self._tracks.setdefault(face.track, _Track(index))
-            track.last = index
+            track = self._tracks.get(face.track)
+            if track is None:
+                track = _Track([face.track], index, index, face.box, face.box)
+                self._tracks[face.track] = track
+            track.last, track.last_box = index, face.box
             track.frames += 1
             if original is not None:
                 self._take(track, face, original, work)
@@ -113,6 +140,8 @@ class BestFaces:
             OutputError: A picture cannot be written.
         """
         self._end(list(self._tracks))
+        while self._gone:
+            self._settle(self._gone.pop(0))
 
     def close(self) -> None:
         """All tracks end. May be called more than once.
@@ -154,16 +183,23 @@ class BestFaces:
         track.shots = kept([*track.shots, replace(shot, picture=picture)], self._most)
 
     def _end(self, numbers: Iterable[int]) -> None:
-        for number in numbers:
-            track = self._tracks.pop(number)
-            # Of a still picture, every face counts.
-            if track.frames < min(self._min_frames, self._frames):
-                self.short += 1
-                continue
-            shots = chosen(track.shots, self._most)
-            self._files.write(number, shots)
-            self.tracks += 1
-            self.pictures += len(shots)
+        self._gone += [self._tracks.pop(number) for number in numbers]
+        self._gone.sort(key=lambda track: track.last)
+
+    def _settle(self, gone: _Track) -> None:
+        """Write a track that has ended, unless its face was seen again under another number."""
+        for later in (*self._gone, *self._tracks.values()):
+            if later.goes_on_with(gone):
+                later.take_over(gone, self._most)
+                return
+        # Of a still picture, every face counts.
+        if gone.frames < min(self._min_frames, self._frames):
+            self.short += 1
+            return
+        shots = chosen(gone.shots, self._most)
+        self._files.write(gone.numbers, shots)
+        self.tracks += 1
+        self.pictures += len(shots)
 
 
 def _time(work: Work) -> float | None:
