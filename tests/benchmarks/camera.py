@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -73,14 +74,15 @@ def camera_like(clip: Path, path: Path, *, seconds: float, scale: float = 1.0) -
 class Watch:
     """What is noted on the way."""
 
-    latencies: list[tuple[float, float]] = field(default_factory=list)
+    latencies: array[float] = field(default_factory=lambda: array("f"))
+    """Seconds, of each frame."""
     memory: list[tuple[float, float]] = field(default_factory=list)
     """Seconds, MiB."""
     back: dict[str, float] = field(default_factory=dict)
     """Seconds from when the camera could be reached again until it was live."""
 
     def result(self, done: LiveResult) -> None:
-        self.latencies.append((time.monotonic(), done.latency))
+        self.latencies.append(done.latency)
 
 
 def mebibytes() -> float:
@@ -135,7 +137,7 @@ def faults(
 
 def report(session: LiveSession, watch: Watch, seconds: float, grown: tuple[int, int]) -> int:
     stats, health = session.stats(), session.stats().health
-    values = 1e3 * np.array([latency for _, latency in watch.latencies])
+    values = 1e3 * np.array(watch.latencies)
     p50, p95, p99 = np.percentile(values, (50, 95, 99))
     late = np.array(watch.memory)[len(watch.memory) // 3 :]
     slope = 60 * np.polyfit(late[:, 0], late[:, 1], 1)[0]
