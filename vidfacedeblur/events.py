@@ -308,11 +308,11 @@ def _writing(path: Path) -> Iterator[None]:
     except OSError as error:
         name = "standard output" if path == _STANDARD else path
         if path == _STANDARD:
-            _give_up_standard_output()
+            give_up_standard_output()
         raise OutputError(f"cannot write {name}: {error.strerror}") from error
 
 
-def _give_up_standard_output() -> None:
+def give_up_standard_output() -> None:
     """Python would try once more to write at its end, and complain in lines of its own."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)

@@ -128,6 +128,27 @@ def test_it_waits_for_a_camera_that_is_not_there_and_shows_no_password(
     assert "hunter2" not in out + err + status.read_text()
 
 
+def test_a_reader_of_its_status_that_goes_away_ends_nothing(
+    small_weights: Path, tmp_path: Path
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    with HttpCamera() as camera:
+        process = live(
+            *(camera.url, "--weights", small_weights, *QUICK, "-q", "--segments", tmp_path),
+            *("--status", "-", "--status-interval", "0.2", "--duration", "6"),
+            env=environment,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(30) == 0
+        process.stderr.close()
+    assert err == ""
+    assert sum(map(frames_in, tmp_path.iterdir())) > 10
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from vidfacedeblur.errors import OutputError
+from vidfacedeblur.events import give_up_standard_output
 
 if TYPE_CHECKING:
     from vidfacedeblur.live import LiveStats
@@ -117,8 +118,13 @@ class StatusFile:
         self._file = None
 
     def add(self, stats: LiveStats, wall: float) -> None:
-        """Write a line; a disk that is full ends no recording, and is tried again each time."""
-        if self._file is not None:
-            with suppress(OSError, ValueError):
-                self._file.write(json.dumps(status_values(stats, wall)) + "\n")
-                self._file.flush()
+        """Write a line; a disk that is full ends no recording, nor does a reader that went away."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(json.dumps(status_values(stats, wall)) + "\n")
+            self._file.flush()
+        except OSError:
+            if self._file is sys.stdout:
+                give_up_standard_output()
+                self._file = None
