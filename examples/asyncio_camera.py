@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import av
@@ -41,40 +42,43 @@ async def camera(clip: Path, fps: float) -> AsyncIterator[av.VideoFrame]:
     """Stands in for an async source: the clip's frames, over and over, at the pace of life."""
     while True:
         with av.open(str(clip)) as container:
-            for frame in container.decode(video=0):
+            frames = container.decode(video=0)
+            while (frame := await asyncio.to_thread(next, frames, None)) is not None:
                 yield frame
                 await asyncio.sleep(1 / fps)
 
 
-async def deblur(pipeline: FaceDeblurPipeline, clip: Path, fps: float, counts: Counts) -> None:
+async def receive(
+    clip: Path, fps: float, newest: asyncio.Queue[tuple[float, av.VideoFrame]], counts: Counts
+) -> None:
+    """Put each frame in the place of the one that still waits."""
+    async for frame in camera(clip, fps):
+        counts.came += 1
+        with suppress(asyncio.QueueEmpty):
+            newest.get_nowait()  # an older one goes
+        newest.put_nowait((time.monotonic(), frame))
+
+
+async def deblur(
+    pipeline: FaceDeblurPipeline, newest: asyncio.Queue[tuple[float, av.VideoFrame]], counts: Counts
+) -> None:
     """Work until cancelled; who has a web service would answer requests meanwhile."""
-    newest: asyncio.Queue[tuple[float, av.VideoFrame]] = asyncio.Queue(maxsize=1)
-
-    async def receive() -> None:
-        async for frame in camera(clip, fps):
-            counts.came += 1
-            with suppress(asyncio.QueueEmpty):
-                newest.get_nowait()  # an older one goes
-            newest.put_nowait((time.monotonic(), frame))
-
     loop, stream = asyncio.get_running_loop(), pipeline.stream()
-    receiving = asyncio.create_task(receive())
     thread = ThreadPoolExecutor(1, "deblur")  # a stream is used by one thread at a time
-    times: list[float] = []  # when each frame came, by its index in the stream
+    came: dict[int, float] = {}  # when each frame that is not done came, by its index
 
     def tell(results: Sequence[FrameResult]) -> None:
         for result in results:
-            show(result, time.monotonic() - times[result.index], counts)
+            show(result, time.monotonic() - came.pop(result.index), counts)
 
     try:
-        while True:
-            came, frame = await newest.get()
-            times.append(came)
+        for index in count():
+            came[index], frame = await newest.get()
             tell(await loop.run_in_executor(thread, stream.push, frame))
     finally:
-        receiving.cancel()
-        thread.shutdown()  # after a cancellation it may still be at work
-        tell(stream.flush())
+        # After a cancellation the thread may still be at work; this waits for it, in its line.
+        tell(await loop.run_in_executor(thread, stream.flush))
+        thread.shutdown()
 
 
 def show(result: FrameResult, age: float, counts: Counts) -> None:
@@ -93,17 +97,14 @@ async def watch_loop(counts: Counts) -> None:
 
 
 async def serve(pipeline: FaceDeblurPipeline, args: argparse.Namespace) -> Counts:
+    """Run it all for some seconds; an error of one part ends the others, and is raised."""
     counts = Counts()
-    tasks = [
-        asyncio.create_task(deblur(pipeline, args.clip, args.fps, counts)),
-        asyncio.create_task(watch_loop(counts)),
-    ]
-    done, _ = await asyncio.wait(tasks, timeout=args.seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:  # one that ended early did so by an error
-        task.result()
+    newest: asyncio.Queue[tuple[float, av.VideoFrame]] = asyncio.Queue(maxsize=1)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(args.seconds), asyncio.TaskGroup() as tasks:
+            tasks.create_task(receive(args.clip, args.fps, newest, counts))
+            tasks.create_task(deblur(pipeline, newest, counts))
+            tasks.create_task(watch_loop(counts))
     return counts
 
 
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = FaceOptions(gate=args.gate)
     with FaceDeblurPipeline(args.model, weights=args.weights, faces=options) as pipeline:
         counts = asyncio.run(serve(pipeline, args))
-    ages = sorted(counts.ages)
+    ages = sorted(counts.ages) or [0.0]
     print(
         f"{counts.came} frames came, {counts.done} done, {counts.faces} faces;"
         f" age {1e3 * ages[len(ages) // 2]:.0f} ms (median), {1e3 * ages[-1]:.0f} ms (oldest);"
@@ -133,5 +134,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (VidFaceDeblurError, OSError) as error:
-        sys.exit(f"asyncio_camera: {error}")
+    except* (VidFaceDeblurError, OSError, av.FFmpegError) as errors:
+        sys.exit(f"asyncio_camera: {errors.exceptions[0]}")

@@ -2,69 +2,75 @@
 
     pip install 'vidfacedeblur[frigate]'
     export MQTT_PASSWORD=...
-    python examples/frigate_bridge.py --frigate http://frigate:5000 --mqtt broker:1883 --user bridge
+    python examples/frigate_bridge.py --frigate http://frigate:5000 --mqtt broker --user bridge
 
 Listens to ``frigate/events``; when the event of a person ends, or gets a better snapshot, fetches
 the snapshot, restores the faces in it, and publishes
 
     vidfacedeblur/CAMERA/EVENT/face/1/image      PNG, the restored crop
     vidfacedeblur/CAMERA/EVENT/face/1/original   PNG, the same before
-    vidfacedeblur/CAMERA/EVENT                   JSON: faces, and what was done with what
+    vidfacedeblur/CAMERA/EVENT                   JSON: the faces, and what was done with what
 
-The JSON comes last: who has it has the crops. A snapshot that cannot be had, and a message that
-cannot be understood, cost one line in the log and nothing else. Where events come faster than faces
-can be restored, the newest snapshot of each event wins, and the oldest events are dropped and
-counted.
+The JSON comes last: who has it has the crops. Frigate's clean copy is taken where there is one
+(``snapshots: clean_copy``); else the snapshot, which after the end of an event has in it what
+Frigate was told to draw. A snapshot that cannot be had, and a message that cannot be understood,
+cost one line in the log and nothing else. Where events come faster than faces can be restored, the
+newest snapshot of each event wins, and the oldest events are dropped and counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import http.client
 import json
 import logging
 import os
 import re
 import signal
+import ssl
 import sys
-import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfacedeblur import (
-    Box,
-    Face,
-    FaceDeblurPipeline,
-    FaceOptions,
-    VideoOptions,
-    VidFaceDeblurError,
-)
-from vidfacedeblur.video import open_source
-from vidfacedeblur.video.picture import picture_kind
+from vidfacedeblur import Box, Face, FaceDeblurPipeline, FaceOptions, VidFaceDeblurError
+from vidfacedeblur.video.picture_bytes import is_whole, kind_of
 
 try:
     import paho.mqtt.client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
 except ImportError:
     sys.exit("frigate_bridge: paho-mqtt is missing; pip install 'vidfacedeblur[frigate]'")
 
 SCHEMA = 1
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+"""Version of the JSON's form; rises when a field changes its meaning or goes."""
+_SNAPSHOTS = (
+    "snapshot-clean.webp",  # from Frigate 0.17 on
+    "snapshot-clean.png",
+    "snapshot.jpg?bbox=0&timestamp=0&crop=0&quality=100",  # while an event lasts, as asked for
+)
+"""Where a snapshot may be, best first."""
+_DECODERS = {"webp": "webp", "png": "png", "jpeg": "mjpeg"}
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 """What the ids and cameras that become parts of addresses and topics may look like."""
+_LONGEST = 1 << 20
+"""Bytes of a message of Frigate."""
 _LARGEST = 32 << 20
 """Bytes of a snapshot."""
-_QUEUED = 1000
-"""Messages that may wait for a broker that is away."""
+_MOST_PIXELS = 64_000_000
 _MARGIN = 0.3
 """What is kept around a face on each side, as a share of its box's longer side."""
 _log = logging.getLogger("frigate_bridge")
@@ -81,35 +87,51 @@ class Event(NamedTuple):
     id: str
     camera: str
     label: str
-    kind: str
+    type: str
+    """``new``, ``update`` or ``end``."""
     frame_time: float | None
-    """When the snapshot was taken, in seconds since 1970."""
+    """When the snapshot was taken, in seconds since 1970; None if unknown."""
 
 
 def event_of(payload: bytes, args: argparse.Namespace) -> Event | None:
     """Read a message of ``frigate/events``; None for one that is not asked for.
 
     Raises:
-        SkippedError: It cannot be understood.
+        SkippedError: It cannot be understood, or has names that could lead elsewhere.
     """
+    if len(payload) > _LONGEST:
+        raise SkippedError(f"a message of {len(payload)} bytes is no event")
     try:
         message = json.loads(payload)
-        kind, before, after = message["type"], message.get("before") or {}, message["after"]
-        event = Event(after["id"], after["camera"], after["label"], kind, _frame_time(after))
-        has_snapshot = after.get("has_snapshot", False)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SkippedError(f"not an event: {type(error).__name__} {error}") from error
-    for name in (event.id, event.camera):
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or set(name) == {"."}:
-            raise SkippedError(f"not a name that can be used: {str(name)[:100]!r}")
+        before, after = message.get("before") or {}, message["after"]
+        known = _snapshot_time(before)
+        named = (_text(after, "id"), _text(after, "camera"), _text(after, "label"))
+        event = Event(*named, _text(message, "type"), _snapshot_time(after))
+        has_snapshot = after.get("has_snapshot") is True
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise SkippedError(f"not an event ({type(error).__name__})") from error
     wanted = event.label in args.label and (not args.camera or event.camera in args.camera)
-    better = kind == "end" or _frame_time(before) != event.frame_time
-    return event if wanted and has_snapshot and kind in args.on and better else None
+    improved = event.type != "update" or event.frame_time != known
+    if not (wanted and has_snapshot and improved and event.type in args.on):
+        return None
+    for name in (event.id, event.camera):
+        if not _NAME.fullmatch(name):
+            raise SkippedError(f"not a name that can be used: {name[:100]!a}")
+    return event
 
 
-def _frame_time(state: dict[str, Any]) -> float | None:
-    time = (state.get("snapshot") or {}).get("frame_time")
-    return float(time) if isinstance(time, (int, float)) else None
+def _text(state: dict[str, Any], key: str) -> str:
+    if not isinstance(state[key], str):
+        raise TypeError(key)
+    return str(state[key])
+
+
+def _snapshot_time(state: dict[str, Any]) -> float | None:
+    """When an object's best snapshot so far was taken; older versions of Frigate say it flatly."""
+    snapshot = state.get("snapshot") or {}
+    value: Any = snapshot.get("frame_time", state.get("snapshot_time"))
+    good = type(value) in (int, float) and abs(value) < 1e12  # also refuses NaN
+    return float(value) if good else None
 
 
 class Waiting:
@@ -123,8 +145,7 @@ class Waiting:
 
     def put(self, event: Event) -> None:
         with self._changed:
-            self._events.pop(event.id, None)
-            self._events[event.id] = event
+            self._events[event.id] = event  # it keeps its place in line
             if len(self._events) > self._most:
                 self._events.popitem(last=False)
                 self.dropped += 1
@@ -144,59 +165,90 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def fetch(event: Event, base: str, timeout: float) -> bytes:
-    """The event's snapshot as Frigate has it, without a box or a time drawn into it.
+_opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
+
+
+def fetch(event: Event, base: str, timeout: float) -> tuple[str, bytes]:
+    """The event's snapshot as Frigate has it, and what Frigate calls it.
+
+    Args:
+        event: Its id is part of the address.
+        base: Frigate's address, without a slash at its end.
+        timeout: Seconds for all of it.
 
     Raises:
         SkippedError: It cannot be had.
     """
-    url = f"{base}/api/events/{event.id}/snapshot.jpg?bbox=0&timestamp=0&crop=0&quality=100"
-    try:
-        with urllib.request.build_opener(_NoRedirect).open(url, timeout=timeout) as answer:
-            data = answer.read(_LARGEST + 1)
-    except (OSError, ValueError) as error:  # urllib's own errors are among them
-        raise SkippedError(f"no snapshot: {error}") from error
-    if len(data) > _LARGEST:
-        raise SkippedError(f"the snapshot is larger than {_LARGEST >> 20} MiB")
+    deadline = time.monotonic() + timeout
+    reason = ""
+    for name in _SNAPSHOTS:
+        left = max(0.1, deadline - time.monotonic())
+        try:
+            # The scheme and the host are the user's own.
+            with _opener.open(f"{base}/api/events/{event.id}/{name}", timeout=left) as answer:
+                return name.partition("?")[0], _read(answer, deadline)
+        except urllib.error.HTTPError as error:  # not there; the next may be
+            error.close()
+            reason = f"Frigate answers {error.code}"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise SkippedError(f"no snapshot: {error or type(error).__name__}") from error
+    raise SkippedError(f"no snapshot: {reason}")
+
+
+def _read(answer: Any, deadline: float) -> bytes:
+    """The body, in pieces: one that trickles in must not hold up everything for ever."""
+    data = bytearray()
+    while piece := answer.read1(1 << 16):
+        data += piece
+        if len(data) > _LARGEST:
+            raise SkippedError(f"the snapshot is larger than {_LARGEST >> 20} MiB")
+        if time.monotonic() > deadline:
+            raise SkippedError("no snapshot: Frigate is too slow")
     return bytes(data)
 
 
 def picture_of(data: bytes) -> Image:
-    """The snapshot as (H, W, 3) RGB; JPEG or PNG, decoded under the project's own limits.
+    """The snapshot, WebP, PNG or JPEG, as (H, W, 3) RGB. What came over a network is not trusted.
 
     Raises:
-        SkippedError: It is neither, or damaged.
+        SkippedError: It is none of them, damaged or too large.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "snapshot"
-        path.write_bytes(data)
-        try:
-            if picture_kind(path) is None:
-                raise SkippedError("the snapshot is neither JPEG nor PNG")
-            with open_source(path, VideoOptions(max_pixels=64_000_000)) as source:
-                (frame,) = list(source)
-        except VidFaceDeblurError as error:
-            raise SkippedError(str(error).replace(str(path), "the snapshot")) from error
-    picture: Any = frame.picture
-    return np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
+    kind = "webp" if data[:4] + data[8:12] == b"RIFFWEBP" else kind_of(data)
+    if kind is None:
+        raise SkippedError("the snapshot is neither WebP, PNG nor JPEG")
+    whole = 8 + int.from_bytes(data[4:8], "little") <= len(data)
+    if not (whole if kind == "webp" else is_whole(data, kind)):
+        raise SkippedError("the snapshot is cut short")
+    decoder = cast(av.VideoCodecContext, av.CodecContext.create(_DECODERS[kind], "r"))
+    decoder.options = {"max_pixels": str(_MOST_PIXELS)}
+    try:
+        (frame,) = decoder.decode(av.Packet(data)) or decoder.decode(None)
+        if frame.is_corrupt:
+            raise SkippedError("the snapshot is damaged")
+        return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise SkippedError(f"the snapshot cannot be decoded as {kind.upper()}") from error
 
 
-def crop(image: Image, box: Box) -> Image:
-    """The face with some margin, as far as it is inside the picture."""
+def region_around(box: Box, image: Image) -> tuple[int, int, int, int]:
+    """The face with some margin, as far as it is inside the picture: left, top, right, bottom."""
     margin = _MARGIN * max(box.width, box.height)
-    x0, y0 = max(0, round(box.x0 - margin)), max(0, round(box.y0 - margin))
-    return image[y0 : max(y0 + 1, round(box.y1 + margin)), x0 : max(x0 + 1, round(box.x1 + margin))]
+    height, width = image.shape[:2]
+    x0, y0 = (min(max(0, round(v - margin)), m - 1) for v, m in ((box.x0, width), (box.y0, height)))
+    x1, y1 = (min(round(v + margin), m) for v, m in ((box.x1, width), (box.y1, height)))
+    return x0, y0, max(x0 + 1, x1), max(y0 + 1, y1)
 
 
 def png(image: Image) -> bytes:
-    done, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
-    assert done
+    _, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))
     return data.tobytes()
 
 
-def face_values(face: Face) -> dict[str, Any]:
+def face_values(face: Face, crop: tuple[int, int, int, int]) -> dict[str, Any]:
+    """What the JSON says of a face; pixels of the snapshot."""
     return {
         "box": [round(value, 2) for value in face.box],
+        "crop": list(crop),
         "landmarks": face.landmarks and [[round(v, 2) for v in point] for point in face.landmarks],
         "score": round(face.score, 4),
         "sharpness": face.sharpness,
@@ -206,151 +258,247 @@ def face_values(face: Face) -> dict[str, Any]:
 
 
 class Bridge:
-    """Listens, restores, publishes."""
+    """Listens, restores, publishes.
+
+    Args:
+        pipeline: Restores the faces.
+        args: As `parser` reads them.
+    """
 
     def __init__(self, pipeline: FaceDeblurPipeline, args: argparse.Namespace) -> None:
         self._pipeline = pipeline
         self._args = args
-        self.waiting = Waiting(args.queue)
-        self.stop = threading.Event()
-        self.done = self.skipped = 0
-        self._client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        self._waiting = Waiting(args.queue)
+        self._away = False
+        self.done = self.failed = 0
+        self.misread = 0
+        """Messages that could not be understood; counted in the broker's thread."""
+        self._client = client = mqtt.Client(CallbackAPIVersion.VERSION2)
         client.on_connect, client.on_message = self._on_connect, self._on_message
-        client.on_disconnect = self._on_disconnect
+        client.on_disconnect, client.on_connect_fail = self._on_disconnect, self._on_fail
         client.reconnect_delay_set(1, 60)
-        client.max_queued_messages_set(_QUEUED)
+        client.connect_timeout = 3  # seconds; a signal must not wait longer
         if args.user:
-            client.username_pw_set(args.user, os.environ.get("MQTT_PASSWORD"))
+            client.username_pw_set(args.user, args.password)
         if args.tls:
-            client.tls_set(ca_certs=args.ca_file)
+            client.tls_set_context(ssl.create_default_context(cafile=args.ca_file))
+
+    @property
+    def counts(self) -> str:
+        """What became of the events, in one line."""
+        return (
+            f"{self.done} events done, {self.failed} failed, {self._waiting.dropped} dropped;"
+            f" {self.misread} messages not understood"
+        )
 
     def run(self) -> None:
-        """Work until told to stop, or until as many events are done as were asked for."""
-        host, port = self._args.mqtt
-        self._client.connect_async(host, port)
+        """Work until a signal comes, or until as many events are over as were asked for."""
+        self._client.connect_async(*self._args.mqtt)
         self._client.loop_start()  # connects, and connects again, in a thread of its own
         try:
-            while not self.stop.is_set() and self.done + self.skipped != self._args.count:
-                event = self.waiting.get(0.2)
+            while self._args.once is None or self.done + self.failed < self._args.once:
+                event = self._waiting.get(0.5)
                 if event is not None:
                     self._work_on(event)
         finally:
-            self._client.disconnect()
+            self._client.disconnect()  # after what is on its way
             self._client.loop_stop()
-
-    def _on_connect(self, client: Any, *_: Any) -> None:
-        _log.info("connected to the broker")
-        client.subscribe(f"{self._args.frigate_prefix}/events", qos=1)
-
-    def _on_disconnect(self, *told: Any) -> None:
-        if not self.stop.is_set():
-            _log.warning("the broker went away (%s); connecting again", told[3])
-
-    def _on_message(self, *told: Any) -> None:
-        message = told[2]
-        try:
-            event = event_of(message.payload, self._args)
-        except SkippedError as reason:
-            self._skip("a message", reason)
-            return
-        if event is not None:
-            self.waiting.put(event)
 
     def _work_on(self, event: Event) -> None:
         try:
-            data = fetch(event, self._args.frigate, self._args.timeout)
-            before = picture_of(data)
+            self._publish_faces(event, *fetch(event, self._args.frigate, self._args.timeout))
+            self.done += 1
         except SkippedError as reason:
-            self._skip(f"event {event.id}", reason)
-            return
+            self.failed += 1
+            _log.warning("event %s is skipped: %s", event.id, _line(reason))
+        except Exception as error:  # noqa: BLE001 - it must not cost the events that follow
+            self.failed += 1
+            _log.warning("event %s is skipped: %s", event.id, _line(repr(error)))
+
+    def _publish_faces(self, event: Event, name: str, data: bytes) -> None:
+        before = picture_of(data)
         result = self._pipeline.process_image(before)
         topic = f"{self._args.prefix}/{event.camera}/{event.id}"
-        for number, face in enumerate(result.faces, 1):
-            for name, image in (("image", result.image), ("original", before)):
-                self._publish(f"{topic}/face/{number}/{name}", png(crop(image, face.box)))
+        crops = [region_around(face.box, before) for face in result.faces]
+        for number, (x0, y0, x1, y1) in enumerate(crops, 1):
+            self._publish(f"{topic}/face/{number}/image", png(result.image[y0:y1, x0:x1]))
+            self._publish(f"{topic}/face/{number}/original", png(before[y0:y1, x0:x1]))
         document = {
             "schema": SCHEMA,
             **event._asdict(),
-            "faces": [face_values(face) for face in result.faces],
-            "timing": asdict(result.timing) | {"total": result.timing.total},
+            "snapshot": name,
+            "faces": [face_values(f, crop) for f, crop in zip(result.faces, crops, strict=True)],
+            "timing": asdict(result.timing) | {"total": result.timing.total},  # milliseconds
             "provenance": self._pipeline.provenance(hashlib.sha256(data).hexdigest()),
         }
-        self._publish(topic, json.dumps(document).encode())
-        self.done += 1
-        _log.info("%s: %d faces, %.0f ms", topic, len(result.faces), result.timing.total)
+        self._publish(topic, json.dumps(document, allow_nan=False).encode())
+        _log.info("%s: %d face(s), %.0f ms", topic, len(crops), result.timing.total)
 
     def _publish(self, topic: str, payload: bytes) -> None:
-        # Quality 1: what is published while the broker is away is sent when it is back.
-        sent = self._client.publish(topic, payload, qos=1, retain=self._args.retain)
-        if sent.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
-            _log.warning("%s is lost: too much waits for the broker", topic)
-        while sent.rc == mqtt.MQTT_ERR_SUCCESS and not (sent.is_published() or self.stop.is_set()):
-            sent.wait_for_publish(0.5)
+        """Publish when the broker is there; above quality 0, what a break cuts off is sent again.
 
-    def _skip(self, what: str, reason: SkippedError) -> None:
-        self.skipped += 1
-        _log.warning("%s is skipped: %s", what, reason)
+        One message at a time: while the broker is away the events wait, of which the oldest go,
+        and not any number of pictures.
+        """
+        while not self._client.is_connected():
+            time.sleep(0.1)
+        sent = self._client.publish(topic, payload, qos=self._args.qos, retain=self._args.retain)
+        while sent.rc == mqtt.MQTT_ERR_SUCCESS and not sent.is_published():
+            sent.wait_for_publish(1)
+
+    def _on_connect(self, client: mqtt.Client, _: Any, __: Any, code: Any, *___: Any) -> None:
+        if code.is_failure:
+            self._gone(f"refuses: {code}")
+            return
+        self._away = False
+        client.subscribe(f"{self._args.frigate_prefix}/events", qos=1)
+        _log.info("connected to the broker")
+
+    def _on_disconnect(self, _: Any, __: Any, ___: Any, code: Any, *____: Any) -> None:
+        if code.is_failure:
+            self._gone(f"went away: {code}")
+
+    def _on_fail(self, *_: Any) -> None:
+        self._gone("cannot be reached")
+
+    def _gone(self, what: str) -> None:
+        """Say so once, not at each attempt."""
+        if not self._away:
+            _log.warning("the broker %s; trying again", what)
+        self._away = True
+
+    def _on_message(self, _: Any, __: Any, message: mqtt.MQTTMessage) -> None:
+        try:
+            event = event_of(bytes(message.payload), self._args)
+        except SkippedError as reason:
+            self.misread += 1
+            _log.warning("a message is skipped: %s", reason)
+            return
+        if event is not None:
+            self._waiting.put(event)
+
+
+def _line(reason: object) -> str:
+    """What others may have had a say in, such as the words of a server, as one short line."""
+    return " ".join(str(reason).split())[:200]
 
 
 def _base(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise argparse.ArgumentTypeError("must be http://HOST:PORT")
+    """Frigate's address.
+
+    Raises:
+        ArgumentTypeError: It is none; the message does not repeat it, it may hold a password.
+    """
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or "@" in parts.netloc or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError("must be http://HOST:PORT, without a user or a query")
     return text.rstrip("/")
 
 
-def _host_port(text: str) -> tuple[str, int]:
+def _broker(text: str) -> tuple[str, int | None]:
     host, _, port = text.partition(":")
-    if not host or not (port or "1883").isdecimal():
+    if not host or "@" in text or (port and not (port.isdecimal() and 0 < int(port) < 65536)):
         raise argparse.ArgumentTypeError("must be HOST or HOST:PORT")
-    return host, int(port or 1883)
+    return host, int(port) if port else None
+
+
+def _topic(text: str) -> str:
+    if not text.strip("/") or set("+#\0") & set(text):
+        raise argparse.ArgumentTypeError("must be a topic without + and #")
+    return text.strip("/")
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1 up")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    if not 0 < float(text) <= 600:
+        raise argparse.ArgumentTypeError("must be within 0 to 600 seconds")
+    return float(text)
 
 
 def parser() -> argparse.ArgumentParser:
+    env = os.environ.get
     made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--frigate", type=_base, required=True, metavar="URL")
-    made.add_argument("--mqtt", type=_host_port, required=True, metavar="HOST:PORT")
-    made.add_argument("--user", help="of the broker; its password is taken from MQTT_PASSWORD")
-    made.add_argument("--tls", action="store_true")
-    made.add_argument("--ca-file", help="certificates to check the broker's against")
-    made.add_argument("--frigate-prefix", default="frigate", help="topic that Frigate publishes to")
-    made.add_argument("--prefix", default="vidfacedeblur", help="topic to publish to")
-    made.add_argument("--camera", action="append", default=[], help="only this one; repeatable")
-    made.add_argument("--label", action="append", default=None, help="default: person")
-    made.add_argument("--on", action="append", default=None, choices=("new", "update", "end"))
-    made.add_argument("--model", default="deblurganv2")
-    made.add_argument("--weights", type=Path)
-    made.add_argument("--gate", default="auto", choices=("auto", "off"))
-    made.add_argument("--retain", action="store_true", help="let the broker keep the last of each")
-    made.add_argument("--timeout", type=float, default=10, help="seconds that Frigate may take")
-    made.add_argument("--queue", type=int, default=100, help="events that may wait")
-    made.add_argument("--count", type=int, default=-1, help="end after so many events")
+    add = made.add_argument
+    url, broker = env("FRIGATE_URL"), env("MQTT_BROKER")
+    add("--frigate", type=_base, default=url, required=not url, metavar="URL", help="FRIGATE_URL")
+    add("--mqtt", type=_broker, default=broker, required=not broker, metavar="HOST[:PORT]")
+    add("--user", default=env("MQTT_USER"), help="of the broker; its password is MQTT_PASSWORD")
+    add("--password-file", type=Path, help="instead of MQTT_PASSWORD, as a secret of a container")
+    add("--tls", action="store_true", help="encrypt, and check the broker's certificate")
+    add("--ca-file", help="certificates to check it against, instead of the system's")
+    add("--frigate-prefix", type=_topic, default="frigate", help="topic that Frigate publishes to")
+    add("--prefix", type=_topic, default="vidfacedeblur", help="topic to publish to")
+    add("--camera", action="append", default=[], help="only this one; repeatable")
+    add("--label", action="append", help="instead of person; repeatable")
+    add("--on", action="append", choices=("new", "update", "end"), help="default: update and end")
+    add("--model", default="deblurganv2")
+    add("--weights", type=Path)
+    add("--gate", default="auto", choices=("auto", "off"))
+    add("--strength", type=float, default=1.0, help="of the correction, 0 to 1")
+    add("--qos", type=int, default=1, choices=(0, 1, 2), help="of what is published")
+    add("--retain", action="store_true", help="let the broker keep the last of each topic")
+    add("--timeout", type=_seconds, default=10, help="seconds that Frigate may take")
+    add("--queue", type=_number, default=100, help="events that may wait")
+    add("--once", type=_number, metavar="N", help="end after so many events")
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="frigate_bridge: %(message)s")
-    args = parser().parse_args(argv)
+def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    made = parser()
+    args = made.parse_args(argv)
     args.label, args.on = args.label or ["person"], args.on or ["update", "end"]
-    options = FaceOptions(gate=args.gate)
-    with FaceDeblurPipeline(args.model, weights=args.weights, faces=options) as pipeline:
-        bridge = Bridge(pipeline, args)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: bridge.stop.set())
-        bridge.run()
-    _log.info(
-        "%d events done, %d skipped, %d dropped",
-        bridge.done,
-        bridge.skipped,
-        bridge.waiting.dropped,
-    )
+    host, port = args.mqtt
+    args.mqtt = host, port or (8883 if args.tls else 1883)
+    args.password = os.environ.get("MQTT_PASSWORD")
+    if args.password_file is not None:
+        try:
+            args.password = args.password_file.read_text().strip()
+        except OSError as error:
+            made.error(f"--password-file cannot be read: {error.strerror}")
+    if args.ca_file and not args.tls:
+        made.error("--ca-file needs --tls")
+    return args
+
+
+def _stop(*_: Any) -> None:
+    """Leave whatever is being done or waited for; a second signal changes nothing."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the bridge; 0 after a signal or `--once` events."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    args = read_arguments(argv)
+    options = FaceOptions(gate=args.gate, strength=args.strength)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        with FaceDeblurPipeline(args.model, weights=args.weights, faces=options) as pipeline:
+            bridge = Bridge(pipeline, args)
+            try:
+                bridge.run()
+            finally:
+                _log.info("%s", bridge.counts)
+    except KeyboardInterrupt:
+        return 0
     return 0
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except VidFaceDeblurError as error:
+    except (VidFaceDeblurError, OSError) as error:  # OSError: certificates that cannot be read
         sys.exit(f"frigate_bridge: {error}")

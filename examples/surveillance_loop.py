@@ -18,7 +18,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfacedeblur import FaceDeblurPipeline, FaceOptions, FrameResult, VidFaceDeblurError
+from vidfacedeblur import Face, FaceDeblurPipeline, FaceOptions, FrameResult, VidFaceDeblurError
 
 Image = NDArray[np.uint8]
 
@@ -27,7 +27,7 @@ def capture(clip: Path) -> Iterator[Image | None]:
     """Stands in for the program's own capture: BGR frames; None when the camera goes away."""
     with av.open(str(clip)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="bgr24")
+            yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
     yield None
 
 
@@ -39,11 +39,14 @@ def own_detector(image: Image) -> list[tuple[float, float, float, float]]:
 
 def show(result: FrameResult) -> None:
     """Stands in for whatever the program does with a frame; `result.image` is BGR again."""
-    face = result.faces[0]
-    print(
-        f"frame {result.index}: track {face.track}, sharpness {face.sharpness:.2f}"
-        f" -> {face.sharpness_after or face.sharpness:.2f}, {result.timing.total:.1f} ms"
-    )
+    faces = ", ".join(map(_told, result.faces)) or "no face"
+    print(f"frame {result.index}: {faces}, {result.timing.total:.1f} ms")
+
+
+def _told(face: Face) -> str:
+    before, after = face.sharpness or 0.0, face.sharpness_after
+    restored = "left as it is" if after is None else f"-> {after:.2f}"
+    return f"track {face.track}, sharpness {before:.2f} {restored}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,5 +73,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except VidFaceDeblurError as error:
+    except (VidFaceDeblurError, OSError, av.FFmpegError) as error:
         sys.exit(f"surveillance_loop: {error}")

@@ -98,9 +98,36 @@ def test_several_cameras(clip: Path, small_weights: Path) -> None:
     assert float(found[2]) > 0
 
 
-@pytest.mark.parametrize("name", ["surveillance_loop", "asyncio_camera", "several_cameras"])
-def test_a_mistake_is_told_in_a_line(name: str) -> None:
-    done = run(name, "nowhere.mp4", "--model", "nope")
+NAMES = ["surveillance_loop", "crops_for_recogniser", "asyncio_camera", "several_cameras"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mistake", ["no such model", "no such file"])
+def test_a_mistake_is_told_in_a_line(name: str, mistake: str, clip: Path) -> None:
+    picture = name == "crops_for_recogniser"
+    if mistake == "no such file":
+        done = run(name, "nowhere.png" if picture else "nowhere.mp4")
+    else:
+        done = run(name, *([] if picture else [clip]), "--model", "nope")
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
-    assert done.stderr.startswith(name)
+    assert done.stderr.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", ["surveillance_loop", "asyncio_camera", "several_cameras"])
+def test_a_clip_that_is_damaged_is_told_in_a_line(name: str, clip: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(clip.read_bytes()[:500])
+    done = run(name, damaged, "--model", "deblurganv2")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{name}: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_frames_without_a_face_are_told_too(tmp_path: Path, small_weights: Path) -> None:
+    """The gate leaves what is not blurred; a host's detector may be wrong."""
+    path = tmp_path / "grey.mp4"
+    write_portrait_clip(path, frames=3, faces=False)
+    done = run("surveillance_loop", path, "--model", "deblurgan", "--weights", small_weights)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3

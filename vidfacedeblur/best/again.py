@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import cv2
 import numpy as np
@@ -55,7 +56,8 @@ def _look(shot: Shot) -> NDArray[np.float32] | None:
         return None
     corner = (picture.region.x0, picture.region.y0)
     points = np.array(face.landmarks) - corner
-    move, _ = cv2.estimateAffinePartial2D(points, _PLACES, method=cv2.LMEDS)
+    found = cv2.estimateAffinePartial2D(points, _PLACES, method=cv2.LMEDS)
+    move = cast("NDArray[np.float64] | None", found[0])  # its stub knows no None
     if move is None:
         return None
     grey = picture.original.astype(np.float32).mean(axis=-1)
