@@ -20,7 +20,7 @@ from tests_support import portrait
 
 from vidfacedeblur.config import LiveOptions
 from vidfacedeblur.errors import OptionError, OutputError
-from vidfacedeblur.live import Freshest, LiveFrame, LiveResult, Publisher, SegmentWriter
+from vidfacedeblur.live import Freshest, LiveFrame, LiveResult, LiveSource, Publisher, SegmentWriter
 from vidfacedeblur.types import FrameResult, FrameTiming
 
 
@@ -223,6 +223,23 @@ def test_published_pictures_arrive() -> None:
     assert set(received) == {256}
     assert publisher.sent > 20
     assert publisher.failures == 0
+
+
+def test_what_is_published_over_udp_can_be_watched() -> None:
+    url = f"udp://127.0.0.1:{free_port()}"
+    options = LiveOptions(timeout=3, backoff=0.2, max_backoff=0.5)
+    publisher = Publisher(url, preset="ultrafast")
+    with LiveSource(url, options) as source:
+        frames = []
+        for number in range(600):
+            publisher.write(result(number))
+            frame = source.get(0.02)
+            frames += [frame] if frame else []
+            if len(frames) >= 10:
+                break
+    publisher.close()
+    assert len(frames) >= 10
+    assert {frame.picture.width for frame in frames} == {256}
 
 
 def test_who_publishes_never_waits_for_a_server_that_is_away() -> None:

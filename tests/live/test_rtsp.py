@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +100,33 @@ def test_a_password_is_asked_for_and_never_shown(recording: Path) -> None:
         right = camera.url.replace("rtsp://", "rtsp://eve:hunter2@")
         with source_of(right, QUICK) as source:
             taken(source, 5)
+
+
+def test_an_encrypted_stream_from_who_it_should_be(recording: Path, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    own, other = (certificate(tmp_path / name) for name in ("own.pem", "other.pem"))
+    with RtspCamera(recording, "--tls", str(own)) as camera:
+        url = camera.url.replace("rtsp://127.0.0.1", "rtsps://localhost")
+        for ca_file in (None, own):
+            options = LiveOptions(timeout=3, backoff=0.2, max_backoff=1, ca_file=ca_file)
+            with source_of(url, options) as source:
+                taken(source, 5)
+        wrong = LiveOptions(timeout=3, backoff=0.2, max_backoff=1, ca_file=other)
+        with source_of(url, wrong) as source:
+            wait_until(lambda: source.health().state == "waiting")
+            assert source.health().epoch == 0
+
+
+def certificate(path: Path) -> Path:
+    """A certificate for localhost, signed by itself, and its key."""
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(
+        [*command, "-keyout", f"{path}.key", "-out", f"{path}.crt"], check=True, capture_output=True
+    )
+    path.write_text(Path(f"{path}.crt").read_text() + Path(f"{path}.key").read_text())
+    return path
 
 
 def test_udp_transport(camera: RtspCamera) -> None:
