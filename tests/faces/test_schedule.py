@@ -208,6 +208,24 @@ def test_faces_that_lie_upon_each_other_keep_their_numbers(
     ]
 
 
+def test_a_face_that_is_found_from_its_neighbours_place_too_stays_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The second is gone from frame 3 on, and looking there finds the first, and surer than before.
+    stage = Stage([[box(10), box(24)] if i < 3 else [box(10)] for i in range(5)])
+    stage.blind_around = True
+
+    def confirm(*args: Any, **options: Any) -> list[Face | None]:
+        number = int(args[1].rgb()[0, 0, 0])
+        if number < 3:
+            return plain(*args, **options)
+        return [Face(box(10), 0.9 if abs(b.x0 - 10) < 7 else 0.99) for b in args[2]]
+
+    plain, stage.confirm = stage.confirm, confirm  # type: ignore[method-assign]
+    settled = go(stage, monkeypatch, every=10, holds_back=0)
+    assert numbers(settled) == [[1, 2]] * 3 + [[1]] * 2
+
+
 def test_a_face_that_the_detector_misses_is_kept_where_it_is_confirmed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

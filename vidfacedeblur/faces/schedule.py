@@ -217,11 +217,12 @@ class FaceFinder:
         """The known faces that are where they are expected, with their numbers, each once."""
         boxes = [box for _, box in known]
         found = confirm(self._detector, canvas, boxes, min_score=self._least)
-        pairs = [(n, face) for (n, _), face in zip(known, found, strict=True) if face]
-        for track in {n for n, _ in known} - {n for n, _ in pairs}:
+        pairs = [(n, box, face) for (n, box), face in zip(known, found, strict=True) if face]
+        for track in {n for n, _ in known} - {n for n, _, _ in pairs}:
             self._note_miss(track)
         faces: list[Face] = []
-        for track, face in sorted(pairs, key=lambda pair: -pair[1].score):
+        # A face that is found twice is whose place it fits best, and not a neighbour's.
+        for track, _, face in sorted(pairs, key=lambda pair: -_fit(*pair[1:])):
             if not _overlaps(face.box, faces):
                 faces.append(replace(face, track=track))
         return faces
@@ -302,6 +303,11 @@ def _shifted(face: Face, x: int, y: int) -> Face:
     box = Box(face.box.x0 + x, face.box.y0 + y, face.box.x1 + x, face.box.y1 + y)
     points = tuple((px + x, py + y) for px, py in face.landmarks or ())
     return replace(face, box=box, landmarks=points or None)
+
+
+def _fit(expected: Box, face: Face) -> float:
+    """How well a face is where it was expected."""
+    return float(iou(np.array(expected, np.float32), np.array(face.box, np.float32)))
 
 
 def _overlaps(box: Box, faces: Sequence[Face]) -> bool:
