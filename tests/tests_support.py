@@ -19,9 +19,17 @@ def portrait(shift: int = 0) -> Image:
 
 
 def write_portrait_clip(
-    path: Path, *, frames: int = 6, faces: bool = True, audio: bool = True
+    path: Path,
+    *,
+    frames: int = 6,
+    faces: bool = True,
+    audio: bool = True,
+    empty: range = range(0),
 ) -> list[int]:
-    """Write H.264 (and AAC) with uneven timestamps; the video's pts come back, in milliseconds."""
+    """Write H.264 (and AAC) with uneven timestamps; the video's pts come back, in milliseconds.
+
+    On the frames in `empty` nobody is there.
+    """
     times = [40 * i + (7 if i % 2 else 0) for i in range(frames)]
     with av.open(path, "w") as container:
         video = container.add_stream("libx264", rate=25, options={"crf": "12"})
@@ -30,7 +38,8 @@ def write_portrait_clip(
         if audio:
             write_audio(container, seconds=0.04 * frames)
         for i, time in enumerate(times):
-            image = portrait(2 * (i % 20)) if faces else np.full((240, 256, 3), 90, np.uint8)
+            there = faces and i not in empty
+            image = portrait(2 * (i % 20)) if there else np.full((240, 256, 3), 90, np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(video.encode(frame))

@@ -211,7 +211,8 @@ def test_pictures_may_lie_among_the_outputs(
 
 def test_after_a_failure_what_was_true_stays(small_weights: Path, tmp_path: Path) -> None:
     """A face that went before the damage has its pictures and its end; one that stays has not."""
-    write_portrait_clip(tmp_path / "whole.mkv", frames=300, audio=False)
+    # Away for longer than a face may be hidden.
+    write_portrait_clip(tmp_path / "whole.mkv", frames=300, audio=False, empty=range(60, 160))
     data = (tmp_path / "whole.mkv").read_bytes()
     (tmp_path / "short.mkv").write_bytes(data[: len(data) * 3 // 4])
     base = [str(tmp_path / "short.mkv"), "-o", str(tmp_path / "out.mkv"), "-q"]
