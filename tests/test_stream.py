@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests_support import portrait
 
-from vidfacedeblur import Box, FaceDeblurPipeline, FaceOptions
+from vidfacedeblur import Box, Face, FaceDeblurPipeline, FaceOptions
 from vidfacedeblur.errors import OptionError
 
 
@@ -77,6 +77,28 @@ def test_a_wrong_frame_leaves_the_stream_usable(pipeline: FaceDeblurPipeline) ->
     with pytest.raises(OptionError, match="uint8"):
         stream.push(np.zeros((4, 4), np.uint8))
     assert len(stream.push(portrait())) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ([(60, 40, 60, 40)], "with area"),
+        ([(1, 2, 3)], "must be"),
+        ([Face(Box(60, 40, 160, 170), track=3)], "or none of them"),
+    ],
+)
+def test_wrong_faces_leave_the_stream_usable(
+    pipeline: FaceDeblurPipeline, wrong: list[object], says: str
+) -> None:
+    stream, box = pipeline.stream(), [Box(60, 40, 160, 170)]
+    frames = [portrait(2 * i) for i in range(3)]
+    stream.push(frames[0], box)
+    with pytest.raises(OptionError, match=says):
+        stream.push(np.zeros_like(frames[0]), wrong)  # type: ignore[arg-type]
+    results = [*stream.push(frames[1], box), *stream.push(frames[2], box), *stream.flush()]
+    assert [result.index for result in results] == [0, 1, 2]
+    for result, plain in zip(results, pipeline.process(frames, [box] * 3), strict=True):
+        assert (result.image == plain.image).all()
 
 
 def test_a_watcher_sees_each_frame_before_and_after(pipeline: FaceDeblurPipeline) -> None:

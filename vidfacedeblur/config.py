@@ -205,6 +205,8 @@ class LiveOptions:
     """Certificates to check the camera's against; None: any certificate will do."""
     input_options: tuple[tuple[str, str], ...] = ()
     """Further options of FFmpeg's demuxer with their values, as ``video_size`` of a V4L2 device."""
+    allow_decoders: tuple[str, ...] = ()
+    """Video codecs to accept beside the usual ones, as FFmpeg names them."""
     max_pixels: int = 134_217_728
     """Largest width x height accepted."""
 

@@ -238,7 +238,7 @@ class EventFile:
 
     def __enter__(self) -> Self:
         if self._path != _STANDARD:
-            with _writing(self._path):
+            with writing(self._path):
                 if self._grows and self._path.is_file():
                     _cut_torn_line(self._path)
                 # Unbuffered: a line is one call of the system, which a kill hardly ever halves.
@@ -256,7 +256,7 @@ class EventFile:
         trace: TracebackType | None,
     ) -> None:
         if self._file is not None:
-            with _writing(self._path):
+            with writing(self._path):
                 self._file.close()
                 if not self._grows:
                     self._part.replace(self._path)
@@ -265,7 +265,7 @@ class EventFile:
     def __call__(self, event: Values) -> None:
         """Write one event."""
         line = json.dumps(event) + "\n"
-        with _writing(self._path):
+        with writing(self._path):
             if self._path == _STANDARD:
                 sys.stdout.write(line)
                 sys.stdout.flush()
@@ -302,17 +302,18 @@ def _write_whole(file: IO[bytes], line: bytes) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of the system into one clear line about the file, or standard output."""
     try:
         yield
     except OSError as error:
         name = "standard output" if path == _STANDARD else path
         if path == _STANDARD:
-            give_up_standard_output()
+            _give_up_standard_output()
         raise OutputError(f"cannot write {name}: {error.strerror}") from error
 
 
-def give_up_standard_output() -> None:
+def _give_up_standard_output() -> None:
     """Python would try once more to write at its end, and complain in lines of its own."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
@@ -320,4 +321,4 @@ def give_up_standard_output() -> None:
         os.close(null)
 
 
-__all__ = ["GONE", "SCHEMA", "EventFile", "TrackEvents", "wall_text"]
+__all__ = ["GONE", "SCHEMA", "EventFile", "TrackEvents", "wall_text", "writing"]

@@ -31,9 +31,9 @@ class WorkStream:
         """Take the next frame; the frames whose faces are settled, in order."""
         if self._faces is None:
             return [work]
-        self._waiting.append(work)
         with work.clock.measure("detect"):
             settled = self._faces.push(work.canvas)
+        self._waiting.append(work)
         return self._with_faces(settled)
 
     def flush(self) -> list[Work]:
@@ -100,7 +100,7 @@ class FrameStream:
 
         Raises:
             OptionError: The frame is of another shape or type, a box has no area, or faces are
-                given with some frames only.
+                given with some frames only. The frame is not taken then, and the stream goes on.
         """
         work = work_on(self._count, picture, self._colour)
         if self._works is None:
@@ -108,8 +108,9 @@ class FrameStream:
         elif (faces is None) != (self._given is None):
             raise OptionError("give the faces of every frame of a stream, or of none")
         self._given = faces
+        settled = self._works.push(work)
         self._count += 1
-        return self._finished(self._works.push(work))
+        return self._finished(settled)
 
     def flush(self) -> list[FrameResult]:
         """The results of the frames that still wait.

@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 from live.cameras import HttpCamera, free_port, wait_until
 
+from vidfacedeblur.cli import main as file_main
 from vidfacedeblur.cli import status as status_module
 from vidfacedeblur.cli.live import main
 
@@ -162,6 +163,7 @@ def test_a_reader_of_its_status_that_goes_away_ends_nothing(
         (["rtsp://h/x", "--segments", "/dev/null/x"], "/dev/null"),
         (["rtsp://h/x", "--events", "-", "--status", "-"], "standard output"),
         (["rtsp://h/x", "--events", "/nowhere/e.jsonl"], "there is no folder /nowhere"),
+        (["rtsp://h/x", "--best-faces", "x", "--faces", "none"], "--faces none looks for none"),
         (["rtsp://h/x", "--ca-file", "/nowhere.pem"], "there is no file"),
         (["rtsp://h/x", "--input-option", "x"], "NAME=VALUE"),
         (["rtsp://h/x", "--segment-format", "avi"], "must be one of mkv, mp4"),
@@ -193,6 +195,11 @@ def test_settings_of_the_other_command_are_no_strangers(
     assert "VIDFACEDEBLUR_NONSENSE" in err
     assert "ISOLATE" not in err
     assert "unknown key" not in err
+    monkeypatch.setenv("VIDFACEDEBLUR_SEGMENTS", "x")
+    assert file_main(["nowhere.mp4", "-o", "x.mp4", "--config", str(config)]) == 3
+    err = capsys.readouterr().err
+    assert "SEGMENTS" not in err
+    assert "no such file: nowhere.mp4" in err
 
 
 def test_help_needs_no_torch() -> None:

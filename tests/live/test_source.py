@@ -230,6 +230,25 @@ def test_a_connection_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) 
         )
 
 
+def test_an_error_that_nobody_foresaw_is_a_lost_connection(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    decode, calls = Camera.decode, []
+
+    def broken(self: Camera, packet: object) -> object:
+        calls.append(packet)
+        if len(calls) == 5:
+            raise RuntimeError("bug")
+        return decode(self, packet)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Camera, "decode", broken)
+    with HttpCamera() as camera, source_of(camera.url) as source:
+        wait_until(lambda: source.health().epoch == 2)
+        assert "internal error, RuntimeError: bug" in source.health().reason
+        assert source.health().reconnects == 1
+    assert "Traceback" in caplog.text
+
+
 def test_what_a_host_raises_loses_it_no_camera(caplog: pytest.LogCaptureFixture) -> None:
     def broken(health: Health) -> None:
         raise RuntimeError("host")

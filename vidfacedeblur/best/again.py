@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfacedeblur.best.shots import Shot
-from vidfacedeblur.types import Box
+from vidfacedeblur.types import Box, ByteImage, Face, Region
 
 AWAY = 75
 """Frames for which a face may be hidden: three seconds, mostly."""
@@ -29,9 +28,16 @@ _ALIKE = 0.7
 on, the same faces have 0.76 to 0.92 after being hidden, and those that come near where another was
 0.36 to 0.66; alone it would not do, as strangers elsewhere reach 0.9."""
 
+EVERY = 5
+"""Sightings from one look that is kept to the next ..."""
+LOOKS = 24
+"""... and how many of a track are, the last ones."""
 _SIDE = 32
 _PLACES = np.array([(0.30, 0.36), (0.70, 0.36), (0.50, 0.56), (0.35, 0.76), (0.65, 0.76)]) * _SIDE
 """Where the five landmarks are put before faces are compared."""
+
+Look = NDArray[np.float32]
+"""(32, 32), of length 1."""
 
 
 def is_near(before: Box, after: Box) -> bool:
@@ -41,26 +47,30 @@ def is_near(before: Box, after: Box) -> bool:
     return math.hypot(x1 - x0, y1 - y0) < _NEAR * larger and larger < _SIZE * smaller
 
 
-def looks_alike(some: Sequence[Shot], others: Sequence[Shot]) -> bool:
-    """Whether any two of two tracks' pictures could be of one person."""
-    ours, theirs = (
-        [look for s in shots if (look := _look(s)) is not None] for shots in (some, others)
-    )
-    return any(float(np.sum(a * b)) >= _ALIKE for a in ours for b in theirs)
+def looks_alike(some: Sequence[Look], others: Sequence[Look]) -> bool:
+    """Whether any two of two tracks' looks could be of one person."""
+    return any(float(np.sum(a * b)) >= _ALIKE for a in some for b in others)
 
 
-def _look(shot: Shot) -> NDArray[np.float32] | None:
-    """A face upright and small, in grey, without its brightness and contrast; None if unknown."""
-    face, picture = shot.face, shot.picture
-    if picture is None or face.landmarks is None or len(face.landmarks) != 5:
+def look_of(face: Face, region: Region, image: ByteImage) -> Look | None:
+    """A face upright and small, in grey, without its brightness and contrast.
+
+    Args:
+        face: In pixels of the picture.
+        region: What of the picture `image` shows.
+        image: (S, S, 3) RGB.
+
+    Returns:
+        None where its landmarks are not known, or nothing is to be seen.
+    """
+    if face.landmarks is None or len(face.landmarks) != 5:
         return None
-    corner = (picture.region.x0, picture.region.y0)
-    points = np.array(face.landmarks) - corner
+    points = np.array(face.landmarks) - (region.x0, region.y0)
     found = cv2.estimateAffinePartial2D(points, _PLACES, method=cv2.LMEDS)
     move = cast("NDArray[np.float64] | None", found[0])  # its stub knows no None
     if move is None:
         return None
-    grey = picture.original.astype(np.float32).mean(axis=-1)
+    grey = image.astype(np.float32).mean(axis=-1)
     # Smoothed first: the small picture would else be made of single samples of the large one.
     shrinks = 1 / max(1e-6, math.hypot(move[0, 0], move[1, 0]))
     smooth = cv2.GaussianBlur(grey, (0, 0), max(0.1, shrinks / 3))

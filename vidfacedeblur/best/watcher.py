@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vidfacedeblur.best.again import AWAY, is_near, looks_alike
+from vidfacedeblur.best.again import (
+    AWAY,
+    EVERY,
+    LOOKS,
+    Look,
+    is_near,
+    look_of,
+    looks_alike,
+)
 from vidfacedeblur.best.files import FaceFiles
 from vidfacedeblur.best.quality import quality
 from vidfacedeblur.best.shots import Picture, Shot, chosen, kept, pixels, region_of
@@ -35,19 +43,31 @@ class _Track:
     frames: int = 0
     shots: list[Shot] = field(default_factory=list)
     """Best first; one more than are wanted."""
+    looks: list[Look] = field(default_factory=list)
+    """Of sightings now and then, to know the face again."""
 
     def goes_on_with(self, gone: _Track) -> bool:
         """Whether this is the face of a track that ended before it began."""
         away = self.first - gone.last
         if not 0 < away <= AWAY or not is_near(gone.last_box, self.first_box):
             return False
-        return looks_alike(gone.shots, self.shots)
+        return looks_alike(gone.looks, self.looks)
 
     def take_over(self, gone: _Track, most: int) -> None:
         self.numbers = gone.numbers + self.numbers
         self.first, self.first_box = gone.first, gone.first_box
         self.frames += gone.frames
         self.shots = kept([*gone.shots, *self.shots], most)
+        self.looks = [*gone.looks, *self.looks][-LOOKS:]
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What is kept of a face before it is deblurred."""
+
+    original: ByteImage | None = None
+    """None where it cannot be among the best."""
+    look: Look | None = None
 
 
 class BestFaces:
@@ -96,7 +116,7 @@ class BestFaces:
         self._tracks: dict[int, _Track] = {}
         self._gone: list[_Track] = []
         """Tracks that have ended, and may go on under another number; in that order."""
-        self._originals: dict[int, list[ByteImage | None]] = {}
+        self._seen: dict[int, list[_Before]] = {}
         """Of the faces of frames that are being worked on, by the frame's index."""
         self.tracks = 0
         """Tracks that were written."""
@@ -108,7 +128,7 @@ class BestFaces:
     def before(self, work: Work) -> None:
         """Keep the original of each face that may be among the best."""
         self._files.clear()
-        self._originals[work.frame.index] = [self._original(face, work) for face in work.faces]
+        self._seen[work.frame.index] = [self._before(face, work) for face in work.faces]
 
     def after(self, work: Work) -> None:
         """Take in the faces as they became; write tracks that have ended.
@@ -121,7 +141,7 @@ class BestFaces:
         self._end([n for n, track in self._tracks.items() if index - track.last > GONE])
         while self._gone and index - self._gone[0].last > AWAY + GONE:
             self._settle(self._gone.pop(0))
-        for face, original in zip(work.faces, self._originals.pop(index), strict=True):
+        for face, seen in zip(work.faces, self._seen.pop(index), strict=True):
             if face.track is None:
                 continue
             track = self._tracks.get(face.track)
@@ -130,8 +150,10 @@ class BestFaces:
                 self._tracks[face.track] = track
             track.last, track.last_box = index, face.box
             track.frames += 1
-            if original is not None:
-                self._take(track, face, original, work)
+            if seen.look is not None:
+                track.looks = [*track.looks, seen.look][-LOOKS:]
+            if seen.original is not None:
+                self._take(track, face, seen.original, work)
 
     def flush(self) -> None:
         """All tracks end, as the camera went away; more may follow.
@@ -152,17 +174,25 @@ class BestFaces:
         self._files.clear()  # also where there was no frame
         self.flush()
 
-    def _original(self, face: Face, work: Work) -> ByteImage | None:
-        """The face as it came, if it may be among the best: reading costs time."""
+    def _before(self, face: Face, work: Work) -> _Before:
+        """What is kept of a face as it came; where it is nothing, nothing is read."""
         if face.track is None:
-            return None
+            return _Before()
+        track = self._tracks.get(face.track)
+        wanted = track is None or self._may_be_best(track, face, work)
+        due = track is None or track.frames % EVERY == 0
+        if not (wanted or due):
+            return _Before()
+        region = region_of(face.box, work.canvas)
+        image = pixels(work.canvas, region)
+        look = look_of(face, region, image) if due else None
+        return _Before(image if wanted else None, look)
+
+    def _may_be_best(self, track: _Track, face: Face, work: Work) -> bool:
         # What deblurring will make of it is not known yet.
         sharpest = 1.0 if face.weight > 0 else face.sharpness
         shot = Shot(face, quality(face, work.canvas, sharpest), _moment(work))
-        track = self._tracks.get(face.track)
-        if track is not None and shot not in kept([*track.shots, shot], self._most):
-            return None
-        return pixels(work.canvas, region_of(face.box, work.canvas))
+        return shot in kept([*track.shots, shot], self._most)
 
     def _take(self, track: _Track, face: Face, original: ByteImage, work: Work) -> None:
         """Put a face among the best of its track, if it is."""

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -26,8 +26,15 @@ from vidfacedeblur.cli.extras import (
     event_file,
     extras_of,
 )
+from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
 from vidfacedeblur.cli.records import Report, TimingsFile
-from vidfacedeblur.cli.settings import build_parser, model_and_faces, resolve
+from vidfacedeblur.cli.settings import (
+    SETTINGS,
+    Setting,
+    build_parser,
+    model_and_faces,
+    resolve,
+)
 from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
 from vidfacedeblur.errors import (
     DamagedInputError,
@@ -77,11 +84,33 @@ def exit_code(error: BaseException) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = vars(build_parser().parse_args(argv))
+    if "list_models" in flags:
+        return _list_models()
+    return run_command(
+        flags, lambda values, display: _run(flags, values, display), SETTINGS, LIVE_SETTINGS
+    )
+
+
+def run_command(
+    flags: dict[str, Any],
+    run: Callable[[dict[str, Any], Display], int],
+    settings: Sequence[Setting],
+    others: Sequence[Setting],
+) -> int:
+    """Settle a command's options and run it; an error is a line on standard error.
+
+    Args:
+        flags: What the command line gave, by key.
+        run: Given the settled values; returns the exit code.
+        settings: The command's.
+        others: Those of other commands, which the environment and the configuration may have too.
+
+    Returns:
+        The exit code.
+    """
     display = Display(quiet="quiet" in flags, progress="no_progress" not in flags)
     try:
-        if "list_models" in flags:
-            return _list_models()
-        values, notes = resolve(flags)
+        values, notes = resolve(flags, settings=settings, others=others)
         display = Display(quiet=values["quiet"], progress=not values["no_progress"])
         logging.basicConfig(
             level=logging.INFO if values["verbose"] else logging.WARNING,
@@ -89,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         for note in notes:
             display.note(note)
-        return _run(flags, values, display)
+        return run(values, display)
     except VidFaceDeblurError as error:
         display.error(str(error))
         return exit_code(error)
@@ -100,7 +129,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         display.error("stopped")
         return stop.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
-        return internal_error(error, display)
+        return _internal(error, display)
+
+
+def open_pipeline(
+    chosen: ModelOptions, faces: FaceOptions, display: Display, video: VideoOptions | None = None
+) -> FaceDeblurPipeline:
+    """Load the networks, and say what is worth knowing of them; close it when done."""
+    display.status("loading ...")
+    from vidfacedeblur.pipeline import FaceDeblurPipeline  # torch: seconds
+
+    pipeline = FaceDeblurPipeline(
+        chosen.model,
+        weights=chosen.weights,
+        engine=chosen.engine,
+        device=chosen.device,
+        threads=chosen.threads,
+        faces=faces,
+        video=video,
+        on_status=display.status,
+    )
+    for line in pipeline.notes:
+        display.note(line)
+    return pipeline
 
 
 def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int:
@@ -150,22 +201,8 @@ def _work_off(
     extras: Extras,
 ) -> list[int]:
     """Run all jobs with one pipeline; an exit code for each."""
-    display.status("loading ...")
-    from vidfacedeblur.pipeline import FaceDeblurPipeline  # torch: seconds
-
     chosen, faces, video = options
-    with FaceDeblurPipeline(
-        chosen.model,
-        weights=chosen.weights,
-        engine=chosen.engine,
-        device=chosen.device,
-        threads=chosen.threads,
-        faces=faces,
-        video=video,
-        on_status=display.status,
-    ) as pipeline:
-        for line in pipeline.notes:
-            display.note(line)
+    with open_pipeline(chosen, faces, display, video) as pipeline:
         return [
             _one(pipeline, plan, number, display, timings, report, extras)
             for number in range(len(plan.jobs))
@@ -235,13 +272,13 @@ def _one(
         if isinstance(error, VidFaceDeblurError):
             display.error(str(error))
             return exit_code(error)
-        return internal_error(error, display, about=str(job.source))
+        return _internal(error, display, about=str(job.source))
     report.add(summary)
     display.summary(summary)
     return DAMAGED if summary.damaged else OK
 
 
-def internal_error(error: Exception, display: Display, *, about: str = "") -> int:
+def _internal(error: Exception, display: Display, *, about: str = "") -> int:
     """Print an error that nobody foresaw; `OSError` explains itself."""
     verbose = logging.getLogger().isEnabledFor(logging.INFO)
     if verbose:
@@ -282,4 +319,4 @@ def _signals_stop() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-__all__ = ["exit_code", "internal_error", "main"]
+__all__ = ["OK", "exit_code", "main", "open_pipeline", "run_command"]

@@ -120,9 +120,11 @@ class JobExtras:
             self.events.add(result)
 
 
-def event_file(path: Path | None) -> AbstractContextManager[EventFile | None]:
+def event_file(
+    path: Path | None, *, live: bool = False
+) -> AbstractContextManager[EventFile | None]:
     """The events' file, to be opened; None where there is none."""
-    return nullcontext() if path is None else EventFile(path)
+    return nullcontext() if path is None else EventFile(path, live=live)
 
 
 def extras_of(

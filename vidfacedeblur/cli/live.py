@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import signal
@@ -13,16 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from vidfacedeblur.cli import exit_code, internal_error
+from vidfacedeblur.cli import OK, open_pipeline, run_command
 from vidfacedeblur.cli.display import Display
+from vidfacedeblur.cli.extras import check_values, event_file
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS, build_live_parser, live_options
-from vidfacedeblur.cli.settings import SETTINGS, model_and_faces, resolve
-from vidfacedeblur.cli.status import StatusFile, StatusLine
-from vidfacedeblur.errors import OptionError, OutputError, VidFaceDeblurError
+from vidfacedeblur.cli.settings import SETTINGS, model_and_faces
+from vidfacedeblur.cli.status import StatusLine, StatusLines
+from vidfacedeblur.errors import OptionError, OutputError
+from vidfacedeblur.events import TrackEvents
 from vidfacedeblur.models.registry import entry
 
 if TYPE_CHECKING:
@@ -31,31 +31,14 @@ if TYPE_CHECKING:
     from vidfacedeblur.pipeline import FaceDeblurPipeline
     from vidfacedeblur.video import Address
 
-OK = 0
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = vars(build_live_parser().parse_args(argv))
-    display = Display(quiet="quiet" in flags, progress="no_progress" not in flags)
-    try:
-        values, notes = resolve(flags, settings=LIVE_SETTINGS, others=SETTINGS)
-        display = Display(quiet=values["quiet"], progress=not values["no_progress"])
-        logging.basicConfig(
-            level=logging.INFO if values["verbose"] else logging.WARNING,
-            format="vidfacedeblur: %(message)s",
-        )
-        for note in notes:
-            display.note(note)
-        return _run(flags.get("url") or os.environ.get("VIDFACEDEBLUR_URL"), values, display)
-    except VidFaceDeblurError as error:
-        display.error(str(error))
-        return exit_code(error)
-    except KeyboardInterrupt:
-        display.error("stopped")
-        return 128 + signal.SIGINT
-    except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
-        return internal_error(error, display)
+    url = flags.get("url") or os.environ.get("VIDFACEDEBLUR_URL")
+    return run_command(
+        flags, lambda values, display: _run(url, values, display), LIVE_SETTINGS, SETTINGS
+    )
 
 
 def _run(url: str | None, values: dict[str, Any], display: Display) -> int:
@@ -66,42 +49,24 @@ def _run(url: str | None, values: dict[str, Any], display: Display) -> int:
     from vidfacedeblur.video import parse_address
 
     address = parse_address(url)
-    chosen, faces = model_and_faces(values)
-    display.status("loading ...")
-    from vidfacedeblur.pipeline import FaceDeblurPipeline  # torch: seconds
-
-    with FaceDeblurPipeline(
-        chosen.model,
-        weights=chosen.weights,
-        engine=chosen.engine,
-        device=chosen.device,
-        threads=chosen.threads,
-        faces=faces,
-        on_status=display.status,
-    ) as pipeline:
-        for line in pipeline.notes:
-            display.note(line)
+    with open_pipeline(*model_and_faces(values), display) as pipeline:
         return _watch(address, values, pipeline, display)
 
 
 def _check(values: dict[str, Any]) -> None:
     """Refuse values before anything loads."""
     live_options(values)
+    check_values(values)
     for name in ("duration", "segment_seconds", "status_interval"):
         value = values[name]
         if value is not None and not (math.isfinite(value) and value > 0):
             raise OptionError(f"--{name.replace('_', '-')} must be more than 0, got {value:g}")
-    if not values["event_interval"] >= 0:
-        raise OptionError(f"--event-interval must be 0 or more, got {values['event_interval']:g}")
     for name in ("events", "status"):
         path = values[name]
         if path is not None and not path.absolute().parent.is_dir():
             raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
-    to_stdout = [name for name in ("events", "status") if values[name] == Path("-")]
-    if len(to_stdout) > 1:
-        raise OptionError("--events and --status cannot both go to standard output")
     if values["events"] and values["events"] == values["status"]:
-        raise OptionError("--events and --status need a file each")
+        raise OptionError("--events and --status need a file each, or standard output for one")
 
 
 def _watch(
@@ -185,11 +150,9 @@ def _events(
     values: dict[str, Any], address: Address, stack: ExitStack
 ) -> tuple[Callable[[LiveResult], None], Callable[[], None]]:
     """What is told of each frame, and of the camera's going away."""
-    if values["events"] is None:
+    file = stack.enter_context(event_file(values["events"], live=True))
+    if file is None:
         return lambda result: None, lambda: None
-    from vidfacedeblur.events import EventFile, TrackEvents
-
-    file = stack.enter_context(EventFile(values["events"], live=True))
     events = TrackEvents(file, source=str(address), interval=values["event_interval"])
     return lambda done: events.add(done.result, wall=done.frame.wall), events.flush
 
@@ -234,13 +197,14 @@ def _reporting(session: LiveSession, values: dict[str, Any], display: Display) -
     """Tell how it is doing, from a thread of its own: also while the model works."""
     done = threading.Event()
     line = StatusLine(shown=display.shows_progress)
-    with StatusFile(values["status"]) as file:
+    with event_file(values["status"], live=True) as file:
+        lines = StatusLines(file)
 
         def tell() -> None:
             while not done.wait(values["status_interval"]):
                 stats = session.stats()
                 line.show(stats)
-                file.add(stats, time.time())
+                lines.add(stats, time.time())
 
         thread = threading.Thread(target=tell, name="vidfacedeblur-status", daemon=True)
         thread.start()
@@ -250,7 +214,7 @@ def _reporting(session: LiveSession, values: dict[str, Any], display: Display) -
             done.set()
             thread.join()
             line.clear()
-            file.add(session.stats(), time.time())
+            lines.add(session.stats(), time.time())
 
 
 def _summary(session: LiveSession) -> str:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from vidfacedeblur import __version__
-from vidfacedeblur.cli.settings import SETTINGS, Setting, add_settings, pair, switch
+from vidfacedeblur.cli.settings import SETTINGS, Setting, add_settings, pair
 from vidfacedeblur.config import LiveOptions
 
 _LIVE = LiveOptions()
-_SHARED = ("no-progress", "quiet", "verbose")
+_SHARED = frozenset(
+    {"event-interval", "no-provenance", "allow-decoder", "max-pixels"}
+    | {"no-progress", "quiet", "verbose"}
+)
 """Options that both commands have, beside those of the model and the faces."""
 
 OWN: tuple[Setting, ...] = (
@@ -102,14 +105,6 @@ OWN: tuple[Setting, ...] = (
         "FILE",
         group="outputs",
     ),
-    Setting(
-        "event-interval",
-        float,
-        1.0,
-        "seconds between two events of one face",
-        "S",
-        group="outputs",
-    ),
     Setting("best-faces", Path, None, "keep each face's best crops there", "DIR", group="outputs"),
     Setting(
         "status",
@@ -120,13 +115,6 @@ OWN: tuple[Setting, ...] = (
         group="outputs",
     ),
     Setting("status-interval", float, 1.0, "seconds between two of them", "S", group="outputs"),
-    Setting(
-        "no-provenance",
-        switch,
-        False,
-        "do not write what was done into the outputs",
-        group="outputs",
-    ),
 )
 
 LIVE_SETTINGS: tuple[Setting, ...] = (
@@ -174,4 +162,6 @@ def live_options(values: Mapping[str, Any]) -> LiveOptions:
         max_backoff=values["max_backoff"],
         ca_file=values["ca_file"],
         input_options=values["input_option"],
+        allow_decoders=values["allow_decoder"],
+        max_pixels=values["max_pixels"],
     )

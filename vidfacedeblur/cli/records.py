@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +12,7 @@ from typing import Any, Self, TextIO
 
 from vidfacedeblur import __version__
 from vidfacedeblur.errors import OptionError, OutputError
+from vidfacedeblur.events import writing
 from vidfacedeblur.types import STAGES, Face, FrameResult, RunSummary
 
 SCHEMA = 1
@@ -37,7 +36,7 @@ class TimingsFile:
 
     def __enter__(self) -> Self:
         if self._path is not None:
-            with _writing(self._path):
+            with writing(self._path):
                 # A file name may hold bytes that are no text; they are written as they are.
                 self._file = self._part.open(
                     "w", newline="", encoding="utf-8", errors="surrogateescape"
@@ -54,7 +53,7 @@ class TimingsFile:
     ) -> None:
         # Also after an error or a signal: every row that is there is whole and true.
         if self._file is not None and self._path is not None:
-            with _writing(self._path):
+            with writing(self._path):
                 self._file.close()
                 self._part.replace(self._path)
             self._file = None
@@ -72,20 +71,12 @@ class TimingsFile:
         milliseconds = [round(getattr(timing, stage), 3) for stage in (*STAGES, "total")]
         faces = [_face_values(face) for face in result.faces]
         head = (str(source), result.index, result.pts, result.time)
-        with _writing(self._path):
+        with writing(self._path):
             if self._path.suffix == ".csv":
                 csv.writer(self._file).writerow([*head, *milliseconds, json.dumps(faces)])
             else:
                 row = dict(zip(COLUMNS, (*head, *milliseconds, faces), strict=True))
                 self._file.write(json.dumps(row) + "\n")
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _face_values(face: Face) -> dict[str, Any]:
@@ -159,7 +150,7 @@ class Report:
         text = json.dumps(self._content(complete=complete), indent=2, default=str)
         part = self._path.with_name(f".{self._path.name}.part")
         try:
-            with _writing(self._path):
+            with writing(self._path):
                 part.write_text(text + "\n", encoding="utf-8")
                 part.replace(self._path)
         finally:

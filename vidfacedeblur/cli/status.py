@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any
 
 from vidfacedeblur.errors import OutputError
-from vidfacedeblur.events import give_up_standard_output
+from vidfacedeblur.events import EventFile, wall_text
 
 if TYPE_CHECKING:
     from vidfacedeblur.live import LiveStats
 
+_log = logging.getLogger(__name__)
 SCHEMA = 1
 """Version of the lines' form; rises when a field changes its meaning or goes."""
 
@@ -54,9 +51,8 @@ def status_values(stats: LiveStats, wall: float) -> dict[str, Any]:
     """
     values = asdict(stats)
     health = values.pop("health")
-    moment = datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds")
     rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
-    return {"schema": SCHEMA, "wall": moment.replace("+00:00", "Z"), **rounded, **health}
+    return {"schema": SCHEMA, "wall": wall_text(wall), **rounded, **health}
 
 
 class StatusLine:
@@ -85,46 +81,18 @@ class StatusLine:
             sys.stderr.write(_CLEAR)
 
 
-class StatusFile:
-    """JSON lines, each written at once; ``-`` is standard output, None is nowhere.
+class StatusLines:
+    """Writes how it is doing into a file; nowhere without one."""
 
-    Raises:
-        OutputError: The file cannot be written.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._file: TextIO | None = None
-
-    def __enter__(self) -> Self:
-        if self._path == Path("-"):
-            self._file = sys.stdout
-        elif self._path is not None:
-            try:
-                self._file = self._path.open("a", encoding="utf-8")
-            except OSError as error:
-                raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._file is not None and self._file is not sys.stdout:
-            with suppress(OSError):
-                self._file.close()
-        self._file = None
+    def __init__(self, file: EventFile | None) -> None:
+        self._file = file
 
     def add(self, stats: LiveStats, wall: float) -> None:
-        """Write a line; a disk that is full ends no recording, nor does a reader that went away."""
+        """Write a line; a full disk or a reader that went away ends the lines, and no recording."""
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(status_values(stats, wall)) + "\n")
-            self._file.flush()
-        except OSError:
-            if self._file is sys.stdout:
-                give_up_standard_output()
-                self._file = None
+            self._file(status_values(stats, wall))
+        except OutputError as error:
+            _log.info("%s; no more is said of how it is doing", error)
+            self._file = None

@@ -52,8 +52,9 @@ class FaceStream:
         Returns:
             The faces of each frame that is settled, in order; see `Face.weight`.
         """
+        found = self._finder.push(canvas)  # which may refuse a caller's faces
         self._waiting.append(canvas)
-        return self._steadied(self._finder.push(canvas))
+        return self._steadied(found)
 
     def flush(self) -> list[list[Face]]:
         """The faces of the frames that are still waiting; the next begins another scene."""

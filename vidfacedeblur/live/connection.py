@@ -117,11 +117,8 @@ class Connection:
             decoding.start()
             self._take_in(camera)
             self._end_with(f"{self._address} ended the stream")
-        except VidFaceDeblurError as error:
-            self._end_with(str(error))
         except Exception as error:  # noqa: BLE001 - the next connection may fare better
-            _log.exception("camera")
-            self._end_with(f"{self._address}: internal error, {type(error).__name__}: {error}")
+            self._fail(error)
         finally:
             with self._changed:
                 self._received = True
@@ -147,6 +144,13 @@ class Connection:
         if not self.reason:
             self.reason = reason
 
+    def _fail(self, error: Exception) -> None:
+        if isinstance(error, VidFaceDeblurError):
+            self._end_with(str(error))
+            return
+        _log.error("camera", exc_info=error)
+        self._end_with(f"{self._address}: internal error, {type(error).__name__}: {error}")
+
     # --- the decoding thread
 
     def _decode(self, camera: Camera) -> None:
@@ -157,8 +161,8 @@ class Connection:
                 last = arrival
             if last is not None and not self._stopped and not self._awaits_key:
                 self._decode_packet(camera, None, last)  # what the decoder held back
-        except VidFaceDeblurError as error:
-            self._end_with(str(error))
+        except Exception as error:  # noqa: BLE001 - as in the other thread
+            self._fail(error)
             self.stop()
 
     def _next(self) -> _Arrival | None:

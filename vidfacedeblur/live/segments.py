@@ -185,17 +185,16 @@ class _Segment:
 def recover(folder: Path, name: str, suffix: str) -> list[Path]:
     """Give files that a killed process left their names; returns them.
 
-    One that is still being written is left alone, and one in which no picture can be read is
-    removed.
+    One that is still being written is left alone, and so is one from which no picture can be read.
     """
     recovered = []
     for part in sorted(folder.glob(f"{name}-*{_MARK}{suffix}")):
         with suppress(OSError), part.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path = part.with_name(part.name.removesuffix(_MARK + suffix) + suffix)
-            if not path.exists() and has_picture(part):
+            if not has_picture(part):
+                _log.warning("no picture can be read from %s; it is left as it is", part)
+            elif not path.exists():
                 part.replace(path)
                 recovered.append(path)
-            elif not has_picture(part):
-                part.unlink()
     return recovered

@@ -73,6 +73,7 @@ class LiveSession:
         outputs: Given every frame, in order, by the thread that runs the session.
         watcher: Is shown each frame before and after its faces are deblurred.
         on_result: Called with every frame after the outputs have it.
+        on_gap: Called when the camera is away, after the outputs were told.
     """
 
     def __init__(
@@ -191,7 +192,7 @@ class LiveSession:
     def _count(self, done: LiveResult) -> None:
         now, faces = time.monotonic(), done.result.faces
         with self._lock:
-            self._finished.append((now, now - done.frame.arrived))
+            self._finished.append((now, done.latency))
             _forget(self._finished, now)
             self._last = replace(
                 self._last,

@@ -191,12 +191,11 @@ class LiveSource:
     def _let_go(self, connection: Connection) -> None:
         """End a connection and take over its counts."""
         connection.stop()
-        # Closing must be quick; otherwise the timeout may take its time.
-        patience = _CLOSE / 2 if self._closed.is_set() else self.options.timeout + _GRACE
         begin = time.monotonic()
         while not connection.wait(_TICK):
-            left = _CLOSE / 2 if self._closed.is_set() else patience
-            if time.monotonic() - begin > left:
+            # Closing must be quick; otherwise the timeout may take its time.
+            patience = _CLOSE / 2 if self._closed.is_set() else self.options.timeout + _GRACE
+            if time.monotonic() - begin > patience:
                 break
         with self._lock:
             ended = connection.wait(0)

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
 from vidfacedeblur.config import LiveOptions
-from vidfacedeblur.errors import InputError, VidFaceDeblurError
+from vidfacedeblur.errors import InputError
 from vidfacedeblur.video.address import Address
 from vidfacedeblur.video.formats import READABLE_CODECS
 from vidfacedeblur.video.frames import (
@@ -67,11 +65,13 @@ class Camera:
     def __init__(self, address: Address, options: LiveOptions) -> None:
         self.address = address
         self._max_pixels = options.max_pixels
-        self._where = Path(address.shown)  # what to call it in a message
         self._container = _open(address, options)
         try:
-            self._stream = _video(self._container, address)
-            self._decoder = open_decoder(self._stream, self._where, max_pixels=options.max_pixels)
+            accepted = READABLE_CODECS | set(options.allow_decoders)
+            self._stream = main_video(self._container, address.shown, accepted=accepted)
+            self._decoder = open_decoder(
+                self._stream, self.address.shown, max_pixels=options.max_pixels
+            )
         except BaseException:
             self._container.close()
             raise
@@ -80,12 +80,6 @@ class Camera:
     def codec_name(self) -> str:
         """FFmpeg's name of the video codec."""
         return self._decoder.codec.canonical_name
-
-    @property
-    def rate(self) -> Fraction | None:
-        """Frames per second that it announces; None where it does not, or nothing credible."""
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        return rate if rate and 0 < rate <= 1000 else None
 
     @property
     def time_base(self) -> Fraction:
@@ -125,7 +119,7 @@ class Camera:
         self._container.close()
 
     def _usable(self, picture: av.VideoFrame) -> Picture:
-        check_size(picture.width, picture.height, self._where, max_pixels=self._max_pixels)
+        check_size(picture.width, picture.height, self.address.shown, max_pixels=self._max_pixels)
         corrupt = picture.is_corrupt
         if self.codec_name in PICTURE_CODECS:
             picture = without_side_data(picture)
@@ -178,13 +172,6 @@ def _settings(scheme: str, options: LiveOptions) -> dict[str, str]:
     if scheme in ("rtsps", "https") and options.ca_file is not None:
         settings |= {"ca_file": str(options.ca_file), "tls_verify": "1"}
     return dict(options.input_options) | settings
-
-
-def _video(container: InputContainer, address: Address) -> VideoStream:
-    try:
-        return main_video(container, Path(address.shown), accepted=READABLE_CODECS)
-    except VidFaceDeblurError as error:
-        raise InputError(str(error)) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -75,7 +75,7 @@ def accepted_codecs(options: VideoOptions) -> Set[str]:
 
 
 def main_video(
-    container: InputContainer, path: Path, *, accepted: Set[str] | None = None
+    container: InputContainer, path: Path | str, *, accepted: Set[str] | None = None
 ) -> VideoStream:
     """The first video stream that is not a cover picture.
 
@@ -103,7 +103,7 @@ def main_video(
     return stream
 
 
-def open_decoder(stream: VideoStream, path: Path, *, max_pixels: int) -> VideoCodecContext:
+def open_decoder(stream: VideoStream, path: Path | str, *, max_pixels: int) -> VideoCodecContext:
     """A decoder that refuses larger pictures before it allocates them.
 
     Raises:
@@ -136,7 +136,7 @@ def has_alpha_tag(stream: VideoStream) -> bool:
     return any(key.lower() == "alpha_mode" and v == "1" for key, v in stream.metadata.items())
 
 
-def check_size(width: int, height: int, path: Path, *, max_pixels: int) -> None:
+def check_size(width: int, height: int, path: Path | str, *, max_pixels: int) -> None:
     """Refuse a picture of too many pixels.
 
     Raises:

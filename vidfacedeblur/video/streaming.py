@@ -88,7 +88,6 @@ class StreamWriter:
     ) -> None:
         self._begin: Fraction | None = None
         self._last = -1
-        self.frames = 0
         self._container = av.open(
             url,
             "w",
@@ -122,7 +121,6 @@ class StreamWriter:
         copy.pts, copy.time_base = self._last, _TIME_BASE
         copy.pict_type = 0  # else the encoder would copy which frames are key frames
         self._container.mux(self._video.encode(copy))
-        self.frames += 1
 
     def finish(self) -> None:
         """Write what is left, and close.
