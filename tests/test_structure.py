@@ -20,6 +20,7 @@ FLOORS = {
     "stages": 2,
     "turns": 2,
     "events": 2,
+    "records": 3,
     "models": 3,
     "video": 3,
     "engines": 4,
@@ -32,11 +33,16 @@ FLOORS = {
     "stream": 7,
     "pipeline": 8,
     "trainers": 9,
+    "scan": 8,
+    "pieces": 9,
+    "report": 9,
     "plan": 9,
+    "compare": 9,
     "live": 9,
     "hosts": 9,
-    "cli": 10,
-    "__main__": 11,
+    "archive": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 """A room imports only from lower floors; `weights` is data."""
 

@@ -186,6 +186,22 @@ class VideoOptions:
 
 
 @dataclass(frozen=True)
+class ScanOptions:
+    """Which files of a folder are taken."""
+
+    match: tuple[str, ...] = ()
+    """Patterns, as ``*.dat`` or ``2024/*/cam?.mp4``, of which a file must fit one; none: the usual
+    suffixes of videos and pictures. One with a slash is for the path below the folder, where ``*``
+    stands for slashes too."""
+    ignore: tuple[str, ...] = ()
+    """Patterns of files and folders to leave out."""
+    hidden: bool = False
+    """Take files and folders whose names begin with a dot."""
+    follow_links: bool = False
+    """Look into folders behind links; files behind links are taken in any case."""
+
+
+@dataclass(frozen=True)
 class LiveOptions:
     """How a camera is received, and how long anything may take."""
 

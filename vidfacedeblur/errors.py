@@ -10,6 +10,7 @@ VidFaceDeblurError
 ├── InputError               the input is missing, unreadable or refused
 │   └── NoVideoError         the input has no video (or no picture) in it
 ├── DamagedInputError        the input can be read in part only
+├── PieceError               a video cannot be done in pieces, or a piece is not what it was to be
 ├── OutputError              the output cannot be written
 └── LossError                something would be lost and ``strict`` forbids it
 
@@ -80,9 +81,33 @@ class DamagedInputError(VidFaceDeblurError):
         super().__init__(message)
 
 
+class PieceError(VidFaceDeblurError):
+    """A video cannot be done in pieces, or a piece is not what it was to be; run it whole."""
+
+
 class OutputError(VidFaceDeblurError):
     """The output cannot be written."""
 
 
 class LossError(VidFaceDeblurError):
     """The output could not hold something of the input, and ``strict`` was asked for."""
+
+
+OK, FAILED, USAGE, UNREADABLE, DAMAGED, UNWRITABLE = 0, 1, 2, 3, 4, 5
+"""Exit codes of the commands."""
+
+_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (OptionError, USAGE),
+    (OutputExistsError, USAGE),
+    (WeightsError, USAGE),
+    (EngineError, USAGE),
+    (InputError, UNREADABLE),
+    (DamagedInputError, DAMAGED),
+    (OutputError, UNWRITABLE),
+    (LossError, UNWRITABLE),
+)
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that stands for an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)

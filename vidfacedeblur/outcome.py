@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import av
 
@@ -13,12 +13,30 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.provenance import file_sha256
 from vidfacedeblur.timing import Tally
 from vidfacedeblur.types import RunSummary
-from vidfacedeblur.video import Sink, Source, SourceInfo, is_own_suffix
+from vidfacedeblur.video import Sink, SourceInfo, is_own_suffix
 
 _AHEAD = 4
 _BYTES_AHEAD = 256 << 20
 _LONG_HASH = 2 << 30
 """Bytes whose hash takes longer than a user waits for without a word."""
+
+
+class WasRead(Protocol):
+    """What is said of an input that was read to its end; a `Source` says it."""
+
+    warnings: list[str]
+
+    @property
+    def info(self) -> SourceInfo: ...
+
+    @property
+    def corrupt_frames(self) -> int: ...
+
+    @property
+    def bad_packets(self) -> int: ...
+
+    @property
+    def truncated(self) -> str | None: ...
 
 
 def frames_ahead(info: SourceInfo) -> int:
@@ -36,7 +54,7 @@ def hash_of(path: Path, say: Callable[[str], None]) -> str | None:
     return None
 
 
-def may_copy(source: Source, target: Path, options: VideoOptions) -> bool:
+def may_copy(source: WasRead, target: Path, options: VideoOptions) -> bool:
     """Whether a copy of an input in which no face was changed may take its output's place.
 
     Where it was asked for but would have a name that lies, the source's warnings say so.
@@ -51,7 +69,7 @@ def may_copy(source: Source, target: Path, options: VideoOptions) -> bool:
 
 
 def summary_of(
-    source: Source, sink: Sink, tally: Tally, *, output: Path, **values: Any
+    source: WasRead, sink: Sink, tally: Tally, *, output: Path, **values: Any
 ) -> RunSummary:
     """What a run did.
 

@@ -45,7 +45,7 @@ from vidfacedeblur.faces import (
     sharpness,
 )
 from vidfacedeblur.models.weights import load_model
-from vidfacedeblur.outcome import frames_ahead, hash_of, may_copy, summary_of
+from vidfacedeblur.outcome import WasRead, frames_ahead, hash_of, may_copy, summary_of
 from vidfacedeblur.provenance import provenance
 from vidfacedeblur.restore import Watcher, restore
 from vidfacedeblur.stages import grouped, prefetch
@@ -58,7 +58,7 @@ from vidfacedeblur.types import (
     FrameResult,
     RunSummary,
 )
-from vidfacedeblur.video import SourceInfo, open_job
+from vidfacedeblur.video import Sink, SourceInfo, open_job
 from vidfacedeblur.work import Colour, Work, decoded, given_back, work_on
 
 _log = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ class FaceDeblurPipeline:
         """
         begin = time.perf_counter()
         tally = Tally()
-        came_from = hash_of(Path(source), self._say)
+        came_from = self.hash_of(Path(source))
         said = json.dumps(self.provenance(came_from))
         job = open_job(Path(source), Path(target), self.video, provenance=said)
         with job as (opened, sink), ExitStack() as stack:
@@ -209,7 +209,9 @@ class FaceDeblurPipeline:
             # Closed in reverse: each thread has ended before what it uses is closed.
             frames = prefetch(decoded(opened), ahead=ahead, name="decode")
             stack.enter_context(closing(frames))
-            edited = prefetch(self._edited(frames, ahead, watcher), ahead=ahead, name="faces")
+            edited = prefetch(
+                self.restored(self.found(frames, ahead), watcher), ahead=ahead, name="faces"
+            )
             stack.enter_context(closing(edited))
             stack.callback(opened.interrupt)
             for work in edited:
@@ -220,21 +222,15 @@ class FaceDeblurPipeline:
                 on_frame(result)
             copied = not tally.deblurred and may_copy(opened, Path(target), self.video)
             written = sink.leave_as_is() if copied else sink.finish()
-        network = self.deblurrer.network
-        return summary_of(
+        seconds = time.perf_counter() - begin
+        return self.summary(
             opened,
             sink,
             tally,
             output=written,
-            model=self.options.model,
-            engine=network.engine,
-            device=network.device,
-            seconds=time.perf_counter() - begin,
+            seconds=seconds,
             copied=copied,
             input_sha256=came_from,
-            output_sha256=hash_of(written, self._say),
-            weights_sha256=self.deblurrer.sha256,
-            options_sha256=self.options_sha256,
         )
 
     def process(
@@ -299,7 +295,7 @@ class FaceDeblurPipeline:
         """
         work = work_on(0, image, colour)
         if faces is None:
-            list(self._found([work], 0))
+            list(self.found([work], 0))
         else:
             work.faces = [self._weighed(work, as_face(face)) for face in faces]
         restore([work], self.deblurrer, self.faces)
@@ -325,19 +321,13 @@ class FaceDeblurPipeline:
         mixed = crops + self.faces.strength * (restored.astype(np.float32) - crops)
         return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
-    def _edited(
-        self, works: Iterable[Work], ahead: int, watcher: Watcher | None
-    ) -> Generator[Work, None, None]:
-        """Detect, deblur and paste, in groups of frames where that helps the device."""
-        on_gpu = self.deblurrer.network.device != "cpu"
-        for group in grouped(self._found(works, ahead), _GPU_GROUP if on_gpu else 1):
-            restore(group, self.deblurrer, self.faces, watcher)
-            yield from group
+    # Parts of `run`, for those who do them apart from each other
 
-    def _found(self, works: Iterable[Work], ahead: int) -> Iterator[Work]:
-        """Fill in the faces of frames, which wait for three times `ahead` that follow, or for one.
+    def found(self, works: Iterable[Work], ahead: int) -> Iterator[Work]:
+        """Fill in the faces of a video's frames; none is changed.
 
-        Twice `ahead` is for faces to be found backwards, the rest for them to be steadied.
+        A frame waits for three times `ahead` that follow, or for one: twice `ahead` is for faces to
+        be found backwards, the rest for them to be steadied.
         """
         wanted = self.faces.faces != "none"
         faces = FaceStream(self._finder(2 * ahead), self.faces, ahead=ahead) if wanted else None
@@ -345,6 +335,48 @@ class FaceDeblurPipeline:
         for work in works:
             yield from stream.push(work)
         yield from stream.flush()
+
+    def restored(
+        self, works: Iterable[Work], watcher: Watcher | None = None
+    ) -> Generator[Work, None, None]:
+        """Deblur and paste the known faces of frames, in groups where that helps the device."""
+        on_gpu = self.deblurrer.network.device != "cpu"
+        for group in grouped(works, _GPU_GROUP if on_gpu else 1):
+            restore(group, self.deblurrer, self.faces, watcher)
+            yield from group
+
+    def hash_of(self, path: Path) -> str | None:
+        """A file's SHA-256, said to be worked out where that takes long; None of a pipe."""
+        return hash_of(path, self._say)
+
+    def summary(
+        self,
+        source: WasRead,
+        sink: Sink,
+        tally: Tally,
+        *,
+        output: Path,
+        seconds: float,
+        copied: bool,
+        input_sha256: str | None,
+    ) -> RunSummary:
+        """What a run did: `tally` counted its frames, `sink` is finished and wrote `output`."""
+        network = self.deblurrer.network
+        return summary_of(
+            source,
+            sink,
+            tally,
+            output=output,
+            model=self.options.model,
+            engine=network.engine,
+            device=network.device,
+            seconds=seconds,
+            copied=copied,
+            input_sha256=input_sha256,
+            output_sha256=self.hash_of(output),
+            weights_sha256=self.deblurrer.sha256,
+            options_sha256=self.options_sha256,
+        )
 
     def _finder(self, holds_back: int) -> Finder:
         find = self._find_faces

@@ -5,12 +5,15 @@ Everything that can be refused before the first frame is refused here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidfacedeblur.config import ScanOptions
 from vidfacedeblur.errors import DamagedInputError, InputError, OptionError, OutputExistsError
-from vidfacedeblur.video import PICTURE_SUFFIXES, STANDARD, VIDEO_SUFFIXES, output_suffix
+from vidfacedeblur.scan import media_below
+from vidfacedeblur.video import STANDARD, output_suffix
 
 _MARK = "_deblurred"
 """Added to an input's name for its output."""
@@ -30,9 +33,11 @@ class Plan:
 
     jobs: tuple[Job, ...]
     skipped: tuple[Job, ...] = ()
-    """Left out because their outputs exist."""
+    """Left out because their outputs exist; of several inputs, `archive` decides that."""
     many: bool = False
     """Whether the user named a folder or several inputs."""
+    problems: tuple[tuple[Path, str], ...] = ()
+    """What lies in a folder and cannot be looked into, with why."""
 
 
 def make_plan(
@@ -40,6 +45,7 @@ def make_plan(
     output: Path,
     *,
     suffix_of: Callable[[Path], str] = output_suffix,
+    scan: ScanOptions | None = None,
     to_folder: bool = False,
     overwrite: bool = False,
     skip_existing: bool = False,
@@ -50,9 +56,10 @@ def make_plan(
         inputs: Files, and folders that are searched for videos and pictures at every depth.
         output: A file for one input file; otherwise a folder, which may not exist yet.
         suffix_of: The suffix to write an input with; opens it, and raises `InputError`.
+        scan: Which files of a folder are taken.
         to_folder: Take `output` for a folder even for one input.
-        overwrite: Existing outputs are replaced.
-        skip_existing: Inputs whose outputs exist are left out.
+        overwrite: An existing output of one input is replaced.
+        skip_existing: One input whose output exists is left out.
 
     Raises:
         InputError: An input is missing, or a folder holds no video or picture.
@@ -63,19 +70,49 @@ def make_plan(
         raise OptionError("--overwrite and --skip-existing contradict each other; give one")
     if STANDARD in (*inputs, output):
         return _piped(inputs, output, overwrite=overwrite, skip_existing=skip_existing)
-    many = len(inputs) > 1 or any(path.is_dir() for path in inputs)
+    many = is_many(inputs)
     if many and output.exists() and not output.is_dir():
         raise OptionError(f"several inputs need a folder as --output, but {output} is a file")
-    to_folder = to_folder or many or output.is_dir()
-    if not many and not inputs[0].exists():
+    if many:
+        return _archive(inputs, output, suffix_of, scan or ScanOptions())
+    if not inputs[0].exists():
         raise InputError(f"no such file: {inputs[0]}")
-    # An input named twice is run once.
-    jobs = (
-        list(dict.fromkeys(_jobs(inputs, output, suffix_of)))
-        if to_folder
-        else [Job(inputs[0], output)]
+    named = to_folder or output.is_dir()
+    target = output / _result_name(inputs[0], suffix_of) if named else output
+    return _against_existing(
+        Job(inputs[0], target), overwrite=overwrite, skip_existing=skip_existing
     )
-    return _against_existing(jobs, many=many, overwrite=overwrite, skip_existing=skip_existing)
+
+
+def is_many(inputs: Sequence[Path]) -> bool:
+    """Whether inputs are several: more than one, or a folder."""
+    return len(inputs) > 1 or any(path.is_dir() for path in inputs)
+
+
+def _archive(
+    inputs: Sequence[Path], output: Path, suffix_of: Callable[[Path], str], scan: ScanOptions
+) -> Plan:
+    problems: list[tuple[Path, str]] = []
+    jobs: list[Job] = []
+    for path in inputs:
+        if not path.is_dir():
+            # A missing one fails as its own job, and does not stop the others.
+            jobs.append(Job(path, output / _result_name(path, suffix_of)))
+            continue
+        found = media_below(path, scan, without=output)
+        problems += found.problems
+        files = _without_results(found.files)
+        if not (files or found.problems):
+            raise InputError(f"no video or picture in the folder {path}")
+        jobs += _told_apart(
+            [
+                Job(file, output / file.relative_to(path).parent / _result_name(file, suffix_of))
+                for file in files
+            ]
+        )
+    jobs = list(dict.fromkeys(jobs))  # an input named twice is run once
+    _refuse_collisions(jobs)
+    return Plan(tuple(jobs), many=True, problems=tuple(problems))
 
 
 def _piped(inputs: Sequence[Path], output: Path, *, overwrite: bool, skip_existing: bool) -> Plan:
@@ -86,55 +123,34 @@ def _piped(inputs: Sequence[Path], output: Path, *, overwrite: bool, skip_existi
         return Plan((job,))
     if output.is_dir():
         raise OptionError(f"what comes from standard input needs a file as --output, not {output}")
-    return _against_existing([job], many=False, overwrite=overwrite, skip_existing=skip_existing)
+    return _against_existing(job, overwrite=overwrite, skip_existing=skip_existing)
 
 
-def _against_existing(jobs: list[Job], *, many: bool, overwrite: bool, skip_existing: bool) -> Plan:
-    """Refuse, or leave out, the jobs whose outputs are there."""
-    _refuse_collisions(jobs)
-    there = {job: job.target.exists() for job in jobs}
-    existing = [job for job in jobs if there[job]]
-    if skip_existing:
-        return Plan(tuple(job for job in jobs if not there[job]), tuple(existing), many)
-    if existing and not overwrite:
-        first = existing[0].target
-        what = (
-            f"{first} exists"
-            if len(existing) == 1
-            else (f"{len(existing)} of {len(jobs)} outputs exist, {first} among them")
+def _against_existing(job: Job, *, overwrite: bool, skip_existing: bool) -> Plan:
+    """Refuse, or leave out, the only job if its output is there."""
+    _refuse_collisions([job])
+    if skip_existing and job.target.exists():
+        return Plan((), (job,))
+    if job.target.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{job.target} exists; use --overwrite to replace, or --skip-existing"
         )
-        raise OutputExistsError(f"{what}; use --overwrite to replace, or --skip-existing")
-    return Plan(tuple(jobs), (), many)
+    return Plan((job,))
 
 
-def _jobs(inputs: Iterable[Path], folder: Path, suffix_of: Callable[[Path], str]) -> Iterable[Job]:
-    for path in inputs:
-        if not path.is_dir():
-            # A missing one fails as its own job, and does not stop the others.
-            yield Job(path, folder / _result_name(path, suffix_of))
-            continue
-        found = _media_below(path, without=folder)
-        if not found:
-            raise InputError(f"no video or picture in the folder {path}")
-        for source in found:
-            yield Job(
-                source, folder / source.relative_to(path).parent / _result_name(source, suffix_of)
-            )
+def _told_apart(jobs: Sequence[Job]) -> list[Job]:
+    """Files of a folder that differ by their suffixes only keep them, where outputs would not."""
+    often = Counter(job.target for job in jobs)
+    return [
+        Job(job.source, job.target.with_name(f"{job.source.name}{_MARK}{job.target.suffix}"))
+        if often[job.target] > 1
+        else job
+        for job in jobs
+    ]
 
 
-def _media_below(folder: Path, *, without: Path) -> list[Path]:
-    """Videos and pictures below a folder, sorted; hidden ones and earlier outputs left out."""
-    suffixes = VIDEO_SUFFIXES | PICTURE_SUFFIXES
-    resolved = without.resolve()
-    inside = resolved != folder.resolve() and resolved.is_relative_to(folder.resolve())
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not (inside and path.resolve().is_relative_to(resolved))
-    )
+def _without_results(found: Sequence[Path]) -> list[Path]:
+    """Leave out earlier outputs beside their inputs."""
     stems = {path.with_suffix("") for path in found}
     return [path for path in found if not _is_result(path, stems)]
 

@@ -132,6 +132,8 @@ class Frame:
     """How to turn the stored picture upright: the EXIF orientation, 1 to 8."""
     corrupt: bool = False
     """The decoder had to conceal damage in this frame."""
+    key: bool = False
+    """Decoding may begin with this frame."""
     passengers: tuple[av.Packet[Any], ...] = ()
     """Packets of the other streams that lie before this frame in the file; the sink copies them."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.timing import StageClock
 from vidfacedeblur.types import ByteImage, Canvas, Face, Frame, FrameResult
-from vidfacedeblur.video import Source, open_canvas
+from vidfacedeblur.video import open_canvas
 
 Colour = Literal["rgb", "bgr"]
 
@@ -40,7 +40,7 @@ class Work:
         )
 
 
-def decoded(source: Source) -> Generator[Work, None, None]:
+def decoded(source: Iterable[Frame]) -> Generator[Work, None, None]:
     """Frames of a source with their clocks, the time of decoding each on it."""
     frames = iter(source)
     while True:

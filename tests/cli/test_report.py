@@ -13,7 +13,8 @@ import jsonschema
 import pytest
 from tests_support import write_portrait_clip
 
-from vidfacedeblur.cli import main, records
+from vidfacedeblur import records
+from vidfacedeblur.cli import main
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.types import RunSummary
 

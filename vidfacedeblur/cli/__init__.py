@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from vidfacedeblur.cli.comparing import check_comparison, write_comparisons
 from vidfacedeblur.cli.display import Display
 from vidfacedeblur.cli.extras import (
     STANDARD,
@@ -27,7 +28,6 @@ from vidfacedeblur.cli.extras import (
     extras_of,
 )
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
-from vidfacedeblur.cli.records import Report, TimingsFile
 from vidfacedeblur.cli.settings import (
     SETTINGS,
     Setting,
@@ -37,35 +37,20 @@ from vidfacedeblur.cli.settings import (
 )
 from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
 from vidfacedeblur.errors import (
-    DamagedInputError,
-    EngineError,
-    InputError,
-    LossError,
+    DAMAGED,
+    FAILED,
+    OK,
     OptionError,
-    OutputError,
-    OutputExistsError,
     VidFaceDeblurError,
-    WeightsError,
+    exit_code,
 )
 from vidfacedeblur.models.registry import MODELS, entry
+from vidfacedeblur.records import Report, TimingsFile
 
 if TYPE_CHECKING:
     from vidfacedeblur.pipeline import FaceDeblurPipeline
     from vidfacedeblur.plan import Job, Plan
     from vidfacedeblur.types import FrameResult, RunSummary
-
-OK, FAILED, USAGE, UNREADABLE, DAMAGED, UNWRITABLE = 0, 1, 2, 3, 4, 5
-
-_CODES: tuple[tuple[type[BaseException], int], ...] = (
-    (OptionError, USAGE),
-    (OutputExistsError, USAGE),
-    (WeightsError, USAGE),
-    (EngineError, USAGE),
-    (InputError, UNREADABLE),
-    (DamagedInputError, DAMAGED),
-    (OutputError, UNWRITABLE),
-    (LossError, UNWRITABLE),
-)
 
 
 class _Stopped(BaseException):
@@ -74,11 +59,6 @@ class _Stopped(BaseException):
     def __init__(self, number: int) -> None:
         self.exit_code = 128 + number
         super().__init__(number)
-
-
-def exit_code(error: BaseException) -> int:
-    """The exit code that stands for an error."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), FAILED)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -165,54 +145,46 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
     check_values(values)
     timings = TimingsFile(values["timings"])
     report = Report(values["report"], values)
+    output = Path(flags["output"])
 
-    from vidfacedeblur.plan import make_plan
+    from vidfacedeblur.plan import is_many, make_plan
     from vidfacedeblur.video import find_suffix
 
+    if is_many(inputs):
+        from vidfacedeblur.archive.tasks import Setup
+        from vidfacedeblur.cli.archive import run_many
+
+        def check(plan: Plan) -> None:
+            _keep_apart(plan, values)
+
+        return run_many(inputs, output, values, Setup(*options), display, check)
     video = options[2]
     plan = make_plan(
         inputs,
-        Path(flags["output"]),
+        output,
         suffix_of=lambda path: find_suffix(path, video),
         to_folder=flags["output"].endswith("/"),
         overwrite=values["overwrite"],
         skip_existing=values["skip_existing"],
     )
     _keep_apart(plan, values)
-    places = check_places(plan, inputs, Path(flags["output"]), values)
+    places = check_places(plan, inputs, output, values)
+    comparisons = check_comparison(plan, inputs, output, values)
     for job in plan.skipped:
         display.note(f"{job.target} exists; skipped")
         report.add_skipped(job.source)
-    with _signals_stop(), report, timings, event_file(values["events"]) as file:
-        extras = extras_of(file, plan, places, values)
-        codes = _work_off(plan, options, display, timings, report, extras) if plan.jobs else []
-    if not plan.many:
-        return codes[0] if codes else OK
-    display.total(report.summaries, failed=sum(code != OK for code in codes))
-    return FAILED if any(codes) else OK
-
-
-def _work_off(
-    plan: Plan,
-    options: tuple[ModelOptions, FaceOptions, VideoOptions],
-    display: Display,
-    timings: TimingsFile,
-    report: Report,
-    extras: Extras,
-) -> list[int]:
-    """Run all jobs with one pipeline; an exit code for each."""
-    chosen, faces, video = options
-    with open_pipeline(chosen, faces, display, video) as pipeline:
-        return [
-            _one(pipeline, plan, number, display, timings, report, extras)
-            for number in range(len(plan.jobs))
-        ]
+    with _signals_stop():
+        with report, timings, event_file(values["events"]) as file:
+            extras = extras_of(file, places, values)
+            codes = [_one(job, options, display, timings, report, extras) for job in plan.jobs]
+        write_comparisons(comparisons, values, video, display)
+    return codes[0] if codes else OK
 
 
 def _keep_apart(plan: Plan, values: dict[str, Any]) -> None:
     """Refuse to write a report over a video, or over another report."""
     media = {p.resolve() for job in (*plan.jobs, *plan.skipped) for p in (job.source, job.target)}
-    files = [values[name] for name in ("report", "timings", "events")]
+    files = [values[name] for name in ("report", "timings", "events", "html", "status")]
     records = [path.resolve() for path in files if path and path != STANDARD]
     folders = [values["best_faces"].resolve()] if values["best_faces"] else []
     for path in (*records, *folders):
@@ -239,19 +211,21 @@ def _options(values: dict[str, Any]) -> tuple[ModelOptions, FaceOptions, VideoOp
 
 
 def _one(
-    pipeline: FaceDeblurPipeline,
-    plan: Plan,
-    number: int,
+    job: Job,
+    options: tuple[ModelOptions, FaceOptions, VideoOptions],
     display: Display,
     timings: TimingsFile,
     report: Report,
     extras: Extras,
 ) -> int:
-    """Run one job; with several, an error is printed and does not stop the others."""
-    job: Job = plan.jobs[number]
-    label = f"[{number + 1}/{len(plan.jobs)}] {job.source.name}" if plan.many else job.source.name
+    """Run the one job."""
+    chosen, faces, video = options
     try:
-        with extras.of(job, pipeline, display) as told, display.progress_of(label) as bar:
+        with (
+            open_pipeline(chosen, faces, display, video) as pipeline,
+            extras.of(job, pipeline, display) as told,
+            display.progress_of(job.source.name) as bar,
+        ):
 
             def count(result: FrameResult) -> None:
                 bar.add(result)
@@ -263,29 +237,24 @@ def _one(
                 job.target,
                 on_start=lambda info: bar.start(info.estimated_frames),
                 on_frame=count,
-                watcher=told.best,
+                watcher=told.watcher,
             )
+            told.done(summary)
     except Exception as error:
         report.add_failure(job.source, error, exit_code(error))
-        if not plan.many:
-            raise
-        if isinstance(error, VidFaceDeblurError):
-            display.error(str(error))
-            return exit_code(error)
-        return _internal(error, display, about=str(job.source))
+        raise
     report.add(summary)
     display.summary(summary)
     return DAMAGED if summary.damaged else OK
 
 
-def _internal(error: Exception, display: Display, *, about: str = "") -> int:
+def _internal(error: Exception, display: Display) -> int:
     """Print an error that nobody foresaw; `OSError` explains itself."""
     verbose = logging.getLogger().isEnabledFor(logging.INFO)
     if verbose:
         traceback.print_exception(error, file=sys.stderr)
-    where = f"{about}: " if about else ""
     kind = "" if isinstance(error, OSError) else f"internal error, {type(error).__name__}: "
-    display.error(f"{where}{kind}{error}" + ("" if verbose else " (-v shows more)"))
+    display.error(f"{kind}{error}" + ("" if verbose else " (-v shows more)"))
     return FAILED
 
 

@@ -99,7 +99,15 @@ class Display:
             bar.close()
 
     def summary(self, run: RunSummary) -> None:
-        """Say what became of one input."""
+        """Say what became of the one input, and how long each stage took."""
+        self.result(run)
+        if run.stages and not self._quiet:
+            parts = [f"{name} {s.median:.1f}/{s.p95:.1f}" for name, s in run.stages.items()]
+            line = "  ms per frame, median/p95: " + ", ".join(parts)
+            print(line, file=sys.stderr)  # noqa: T201
+
+    def result(self, run: RunSummary) -> None:
+        """Say what became of an input."""
         for warning in run.warnings:
             self.note(warning)
         if run.truncated:
@@ -111,16 +119,13 @@ class Display:
             )
         if self._quiet:
             return
-        lines = [
+        line = (
             f"{run.output}: {run.frames} frames, {run.faces} faces ({run.deblurred} deblurred),"
             f" {run.fps:.1f} fps"
             f" ({run.model}, {run.engine} on {run.device})"
             + ("; no face changed, copied as it is" if run.copied else "")
-        ]
-        if run.stages:
-            parts = [f"{name} {s.median:.1f}/{s.p95:.1f}" for name, s in run.stages.items()]
-            lines.append("  ms per frame, median/p95: " + ", ".join(parts))
-        print("\n".join(lines), file=sys.stderr)  # noqa: T201
+        )
+        print(line, file=sys.stderr)  # noqa: T201
 
     def total(self, runs: Sequence[RunSummary], *, failed: int) -> None:
         """Say what became of several inputs."""

@@ -1,4 +1,4 @@
-"""What a run tells of faces beside the video: ``--events`` and ``--best-faces``."""
+"""What a run tells of faces beside the video: ``--events``, ``--best-faces`` and ``--html``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidfacedeblur.cli.page import JobPage, check_page, page_of
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
 from vidfacedeblur.events import EventFile, TrackEvents
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from vidfacedeblur.cli.display import Display
     from vidfacedeblur.pipeline import FaceDeblurPipeline
     from vidfacedeblur.plan import Job, Plan
-    from vidfacedeblur.types import FrameResult
+    from vidfacedeblur.restore import Watcher
+    from vidfacedeblur.types import FrameResult, RunSummary
 
 STANDARD = Path("-")
 
@@ -26,8 +28,11 @@ def check_values(values: dict[str, Any]) -> None:
     """Refuse what contradicts itself, before anything is looked at.
 
     Raises:
-        OptionError: An interval that is none, or pictures of faces where none are looked for.
+        OptionError: An interval that is none, pictures of faces where none are looked for, or a
+            page that is not called one.
+        OutputError: The page's folder is not there.
     """
+    check_page(values["html"])
     if not values["event_interval"] >= 0:
         raise OptionError(f"--event-interval must be 0 or more, got {values['event_interval']:g}")
     if values["best_faces"] and values["faces"] == "none":
@@ -35,9 +40,21 @@ def check_values(values: dict[str, Any]) -> None:
 
 
 def check_places(
-    plan: Plan, inputs: Sequence[Path], output: Path, values: dict[str, Any]
+    plan: Plan,
+    inputs: Sequence[Path],
+    output: Path,
+    values: dict[str, Any],
+    *,
+    replace: bool = False,
 ) -> dict[Job, Path]:
     """Where each job's best faces go; nowhere unless they are asked for.
+
+    Args:
+        plan: Of the run.
+        inputs: What the user named.
+        output: Where the outputs go.
+        values: The settled options.
+        replace: Whether pictures that are there are known to be those of earlier runs.
 
     Raises:
         OptionError: Events would come between the bytes of a video, or pictures among the inputs.
@@ -49,10 +66,10 @@ def check_places(
     folder: Path | None = values["best_faces"]
     if folder is None:
         return {}
-    _check_folder(folder, inputs, output)
+    check_folder("--best-faces", folder, inputs, output)
     places = _places(plan, folder, output)
     for job in plan.jobs:
-        if not _may_replace(values, plan) and any(places[job].glob("track-*.json")):
+        if not (replace or values["overwrite"]) and any(places[job].glob("track-*.json")):
             raise OutputExistsError(
                 f"{places[job]} holds pictures of faces already; --overwrite replaces them"
             )
@@ -68,25 +85,28 @@ class Extras:
         interval: Seconds between two events of a face.
         places: Where each job's best faces go.
         replace: Whether pictures that are there are replaced.
+        html: The page of the one job; None for none.
     """
 
     events: EventFile | None
     interval: float
     places: dict[Job, Path]
     replace: bool
+    html: Path | None = None
 
     @contextmanager
     def of(self, job: Job, pipeline: FaceDeblurPipeline, display: Display) -> Iterator[JobExtras]:
         """What one job tells; faces that are there at its end are told of only if it succeeds."""
         events = self._events(job)
         best = self._best(job, pipeline, display)
-        yield JobExtras(events, best)
-        # After an error nobody knows whether they are gone.
-        if events:
-            events.flush()
-        if best:
-            best.close()
-            display.note(_told(best, self.places[job]))
+        with page_of(self.html, job, pipeline, display, faces=self.places.get(job)) as page:
+            yield JobExtras(events, best, page)
+            # After an error nobody knows whether they are gone.
+            if events:
+                events.flush()
+            if best:
+                best.close()
+                display.note(_told(best, self.places[job]))
 
     def _events(self, job: Job) -> TrackEvents | None:
         if self.events is None:
@@ -113,11 +133,24 @@ class JobExtras:
 
     events: TrackEvents | None
     best: BestFaces | None
+    page: JobPage | None = None
+
+    @property
+    def watcher(self) -> Watcher | None:
+        """Who is shown the frames: one at most, since a page takes what is kept anyway."""
+        return self.best or (self.page.watcher if self.page else None)
 
     def add(self, result: FrameResult) -> None:
         """Take in a finished frame."""
         if self.events:
             self.events.add(result)
+        if self.page:
+            self.page.add(result)
+
+    def done(self, summary: RunSummary) -> None:
+        """Take in what the run did."""
+        if self.page:
+            self.page.summary = summary
 
 
 def event_file(
@@ -127,21 +160,20 @@ def event_file(
     return nullcontext() if path is None else EventFile(path, live=live)
 
 
-def extras_of(
-    file: EventFile | None, plan: Plan, places: dict[Job, Path], values: dict[str, Any]
-) -> Extras:
-    """What a run tells of faces."""
-    return Extras(file, values["event_interval"], places, _may_replace(values, plan))
+def extras_of(file: EventFile | None, places: dict[Job, Path], values: dict[str, Any]) -> Extras:
+    """What a run over one input tells of faces."""
+    return Extras(file, values["event_interval"], places, values["overwrite"], values["html"])
 
 
-def _may_replace(values: dict[str, Any], plan: Plan) -> bool:
-    """With --skip-existing, a folder of its own whose output is missing is of a run that failed."""
-    return bool(values["overwrite"] or (values["skip_existing"] and plan.many))
+def check_folder(flag: str, folder: Path, inputs: Sequence[Path], output: Path) -> None:
+    """Refuse a folder that is none, or in which the next run would look for inputs.
 
-
-def _check_folder(folder: Path, inputs: Sequence[Path], output: Path) -> None:
+    Raises:
+        OptionError: It lies in an input.
+        OutputError: It is a file.
+    """
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"--best-faces {folder} is a file; choose a folder")
+        raise OutputError(f"{flag} {folder} is a file; choose a folder")
     place, made = folder.resolve(), output.resolve()
     for path in inputs:
         below = path.is_dir() and place.is_relative_to(path.resolve())
@@ -149,8 +181,8 @@ def _check_folder(folder: Path, inputs: Sequence[Path], output: Path) -> None:
         hidden = place.is_relative_to(made) and made != path.resolve()
         if below and not hidden:
             raise OptionError(
-                f"--best-faces {folder} lies in the input {path}, whose pictures the next run would"
-                " take; choose another folder"
+                f"{flag} {folder} lies in the input {path}, and the next run would take what is"
+                " there; choose another folder"
             )
 
 

@@ -83,6 +83,9 @@ def _or_auto(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
+CHUNK = 120.0
+"""Seconds of the pieces of long videos, if nothing else is asked for."""
+
 _VIDEO, _FACES = VideoOptions(), FaceOptions()
 
 SETTINGS: tuple[Setting, ...] = (
@@ -253,6 +256,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("timings", Path, None, "a row a frame; .csv or .jsonl", "FILE", group="output"),
     Setting("report", Path, None, "summary as JSON", "FILE", group="output"),
     Setting(
+        "html",
+        Path,
+        None,
+        "a page to look through: faces before and after, when they were changed, timings",
+        "FILE",
+        group="output",
+    ),
+    Setting(
         "events",
         Path,
         None,
@@ -277,6 +288,77 @@ SETTINGS: tuple[Setting, ...] = (
         " error, those of faces that had gone",
         "DIR",
         group="output",
+    ),
+    Setting(
+        "compare",
+        Path,
+        None,
+        "write before and after as one more video or picture; for several inputs a folder",
+        "FILE",
+        group="output",
+    ),
+    Setting(
+        "compare-as",
+        str,
+        "side",
+        "side by side, or parted by a line that moves across",
+        choices=("side", "wipe"),
+        group="output",
+    ),
+    Setting(
+        "match",
+        str,
+        (),
+        "of a folder, only files that fit this pattern; may be repeated; with a slash it is for the"
+        " path below the folder",
+        "PATTERN",
+        group="archive",
+        many=True,
+    ),
+    Setting(
+        "ignore",
+        str,
+        (),
+        "no files and folders that fit this pattern; may be repeated",
+        "PATTERN",
+        group="archive",
+        many=True,
+    ),
+    Setting("hidden", switch, False, "take files and folders of a leading dot", group="archive"),
+    Setting("follow-links", switch, False, "look into folders behind links", group="archive"),
+    Setting("dry-run", switch, False, "say what would be done, and why", group="archive"),
+    Setting("retry-failed", switch, False, "do again what failed before", group="archive"),
+    Setting(
+        "workers",
+        _or_auto,
+        None,
+        "processes that share the cores or GPUs: auto (one each), or so many",
+        "auto|N",
+        group="archive",
+    ),
+    Setting(
+        "chunk",
+        float,
+        CHUNK,
+        "seconds of the pieces in which videos of at least two are done, side by side; 0: never",
+        "S",
+        group="archive",
+    ),
+    Setting(
+        "shard",
+        str,
+        None,
+        "do the I-th of N parts only; others may do theirs at the same time, on other machines",
+        "I/N",
+        group="archive",
+    ),
+    Setting(
+        "status",
+        Path,
+        None,
+        "append how it goes as JSON lines; - is standard output",
+        "FILE",
+        group="archive",
     ),
     Setting("no-progress", switch, False, "no progress bar", group="output"),
     Setting("quiet", switch, False, "errors only", short="q", group="output"),

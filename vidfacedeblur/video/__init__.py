@@ -9,11 +9,14 @@ from pathlib import Path
 from av.container import InputContainer
 
 from vidfacedeblur.config import VideoOptions
-from vidfacedeblur.errors import OptionError
+from vidfacedeblur.errors import OptionError, PieceError
+from vidfacedeblur.video import pieces
 from vidfacedeblur.video.address import PUBLISH_SCHEMES, Address, parse_address
+from vidfacedeblur.video.beside import Composer, How, composer
 from vidfacedeblur.video.camera import Camera
 from vidfacedeblur.video.canvas import open_canvas
-from vidfacedeblur.video.draft import output_errors
+from vidfacedeblur.video.draft import clear_leftovers, output_errors
+from vidfacedeblur.video.encoded import Encoded, PacketReader, PacketWriter
 from vidfacedeblur.video.formats import (
     CONTAINERS,
     PICTURE_SUFFIXES,
@@ -27,6 +30,14 @@ from vidfacedeblur.video.formats import (
 from vidfacedeblur.video.isolation import isolated_suffix, open_isolated
 from vidfacedeblur.video.opening import STANDARD, open_container
 from vidfacedeblur.video.picture import PictureSink, PictureSource, picture_kind, picture_suffix
+from vidfacedeblur.video.pieces import (
+    Joined,
+    Look,
+    PieceEncoder,
+    frames_from,
+    look_of,
+    write_joined,
+)
 from vidfacedeblur.video.protocols import Sink, Source, SourceInfo
 from vidfacedeblur.video.sink import VideoSink
 from vidfacedeblur.video.source import VideoSource
@@ -42,21 +53,39 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "Address",
     "Camera",
+    "Composer",
+    "Encoded",
+    "How",
+    "Joined",
+    "Look",
+    "PacketReader",
+    "PacketWriter",
+    "PieceEncoder",
     "Sink",
     "Source",
     "SourceInfo",
     "StreamWriter",
+    "VideoSource",
+    "clear_leftovers",
+    "composer",
     "find_suffix",
+    "frames_from",
     "has_picture",
     "is_own_suffix",
+    "look_of",
     "open_canvas",
     "open_job",
+    "open_joint",
+    "open_pieces",
     "open_sink",
     "open_source",
     "output_errors",
     "output_suffix",
     "parse_address",
+    "piece_encoder",
     "published",
+    "why_whole",
+    "write_joined",
 ]
 
 
@@ -84,6 +113,58 @@ def open_job(
         yield plain, written
 
 
+@contextmanager
+def open_pieces(source: Path, options: VideoOptions) -> Iterator[VideoSource]:
+    """Open a video that is done in pieces.
+
+    Raises:
+        PieceError: It is a still picture.
+        VidFaceDeblurError: Whatever `open_source` raises.
+    """
+    with open_source(source, options) as opened:
+        if not isinstance(opened, VideoSource):
+            raise PieceError(f"{source} cannot be done in pieces: it is a still picture")
+        yield opened
+
+
+@contextmanager
+def open_joint(
+    source: Path, target: Path, options: VideoOptions, *, provenance: str | None = None
+) -> Iterator[tuple[VideoSource, VideoSink]]:
+    """Open an input and the output that pieces of it are put together in.
+
+    Raises:
+        VidFaceDeblurError: Whatever `open_pieces` and `open_sink` raise.
+    """
+    with open_pieces(source, options) as opened:
+        sink = open_sink(target, opened, options, provenance=provenance)
+        assert isinstance(sink, VideoSink)
+        with sink:
+            yield opened, sink
+
+
+def piece_encoder(source: VideoSource, target: Path, options: VideoOptions) -> PieceEncoder:
+    """What encodes a piece of a source, as the sink of `target` would."""
+    return PieceEncoder(source, _container_for(target, source, options), options)
+
+
+def why_whole(source: Source, target: Path, options: VideoOptions, *, seconds: float) -> str | None:
+    """Why an input cannot be done in pieces, as far as its headers tell; None if it can.
+
+    Args:
+        source: Open.
+        target: Where the result is to go.
+        options: How it is to be read and written.
+        seconds: Length of a piece.
+    """
+    if not isinstance(source, VideoSource):
+        return "it is a still picture, or read in a child process"
+    if target.suffix.lower() in PICTURE_SUFFIXES:
+        return "it is written as a picture"
+    container = _container_for(target, source, options)
+    return pieces.why_whole(source, target, container, options, seconds=seconds)
+
+
 def find_suffix(path: Path, options: VideoOptions) -> str:
     """As `output_suffix`, in a child process where ``isolate`` is on."""
     return isolated_suffix(path, options) if options.isolate else output_suffix(path)
@@ -102,7 +183,12 @@ def open_source(path: Path, options: VideoOptions) -> Source:
 
 
 def open_sink(
-    target: Path, source: Source, options: VideoOptions, *, provenance: str | None = None
+    target: Path,
+    source: Source,
+    options: VideoOptions,
+    *,
+    provenance: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> Sink:
     """Begin the output of what comes from `source`.
 
@@ -111,6 +197,7 @@ def open_sink(
         source: Where the frames come from; what goes with them is copied from there.
         options: How to encode, and whether to overwrite.
         provenance: What was done, to be kept in a tag of the file.
+        size: Width and height of the frames as stored, where they are not the source's.
 
     Raises:
         OutputExistsError: The target exists and may not be overwritten, or is the input.
@@ -122,13 +209,13 @@ def open_sink(
     if isinstance(source, PictureSource):
         if suffix not in PICTURE_SUFFIXES:
             raise OptionError(f"{target}: a picture can be written as .png or .jpg only")
-        return PictureSink(target, source, options, provenance=provenance)
+        return PictureSink(target, source, options, provenance=provenance, size=size)
     if not isinstance(source, VideoSource):
         raise TypeError(f"{source!r} was not made by open_source")
     if suffix in PICTURE_SUFFIXES:
         raise OptionError(f"{target}: a video cannot be written as a picture")
     container = _container_for(target, source, options)
-    return VideoSink(target, source, options, container=container, provenance=provenance)
+    return VideoSink(target, source, options, container=container, provenance=provenance, size=size)
 
 
 def _container_for(target: Path, source: VideoSource, options: VideoOptions) -> Container:

@@ -6,20 +6,131 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 from av.codec.context import Flags
+from av.container import OutputContainer
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import OptionError
+from vidfacedeblur.types import Frame
+from vidfacedeblur.video.clock import Clock
 from vidfacedeblur.video.colour import RGB_MATRIX
-from vidfacedeblur.video.encoding import INTERLACING, Recipe, is_rgb
+from vidfacedeblur.video.copying import allows_repeats
+from vidfacedeblur.video.encoding import FRAME_COUNTERS, INTERLACING, Recipe, is_rgb
+from vidfacedeblur.video.formats import Container
+from vidfacedeblur.video.frames import reformatter
+from vidfacedeblur.video.palette import Palettizer
 from vidfacedeblur.video.source import VideoSource
 
+_MAX_RATE = {"libsvtav1": Fraction(240)}
 
-def configure(video: VideoStream, source: VideoSource, recipe: Recipe, time_base: Fraction) -> None:
+
+class FrameEncoder:
+    """Encodes the frames of one stream, each at its own time.
+
+    Args:
+        output: Gets a stream for them, whose encoder is not open yet.
+        source: Where the frames come from.
+        recipe: How they are to be encoded.
+        container: What kind of file it is.
+        size: Width and height of the frames, as stored.
+
+    Raises:
+        OptionError: The container cannot hold what the encoder makes.
+    """
+
+    def __init__(
+        self,
+        output: OutputContainer,
+        source: VideoSource,
+        recipe: Recipe,
+        container: Container,
+        size: tuple[int, int],
+    ) -> None:
+        rate = min(source.info.average_rate, _MAX_RATE.get(recipe.encoder, Fraction(1000)))
+        try:
+            self.stream = cast(VideoStream, output.add_stream(recipe.encoder, rate))
+        except ValueError as error:
+            raise OptionError(
+                f"--encoder {recipe.encoder} does not fit into {container.muxer}; leave it out or"
+                " write .mkv"
+            ) from error
+        self.clock = Clock(
+            1 / rate if container.constant_rate else source.reader.time_base,
+            rate,
+            fixed=recipe.encoder in FRAME_COUNTERS,
+            repeats=allows_repeats(output),
+        )
+        self._recipe = recipe
+        self._on_grid = container.constant_rate
+        self._begun = False
+        configure(self.stream, source, recipe, self.clock.encoder_base, size)
+        if recipe.encoder == "gif":
+            self._palettizer = Palettizer(source.first, source.info.pix_fmt, size)
+
+    @property
+    def extradata(self) -> bytes:
+        """What a decoder needs to know beside the packets; once the encoder is open."""
+        return self.stream.codec_context.extradata or b""
+
+    def open(self, options: VideoOptions) -> None:
+        """Open the encoder.
+
+        Raises:
+            OptionError: It does not take the settings, or does not know one of the user's.
+        """
+        open_encoder(self.stream.codec_context, self._recipe, options)
+
+    def encode(self, frame: Frame) -> list[av.Packet[Any]]:
+        """The packets that are ready after a frame, with the times that they are to have."""
+        assert isinstance(frame.picture, av.VideoFrame)
+        assert frame.pts is not None
+        pts, duration = frame.pts, frame.duration or 0
+        if self._on_grid:
+            pts, duration = round(frame.pts * frame.time_base / self.clock.time_base), 1
+        picture = self._converted(frame.picture)
+        # As decoded it is still marked as a key frame or not, which encoders would obey.
+        picture.pict_type = 0
+        picture.pts = self.clock.enter(pts, duration)
+        picture.duration = 1 if self.clock.fixed else duration
+        picture.time_base = self.clock.encoder_base
+        self._begun = True
+        return self._timed(self.stream.encode(picture))
+
+    def flush(self) -> list[av.Packet[Any]]:
+        """The packets that the encoder still holds; no frame may follow."""
+        return self._timed(self.stream.encode(None)) if self._begun else []
+
+    def _converted(self, picture: av.VideoFrame) -> av.VideoFrame:
+        if picture.format.name == self._recipe.pix_fmt:
+            return picture
+        if self._recipe.encoder == "gif":
+            return self._palettizer.reduce(picture)
+        # Only the layout of the samples may change, never their range.
+        return reformatter().reformat(
+            picture,
+            format=self._recipe.pix_fmt,
+            src_color_range=picture.color_range,
+            dst_color_range=picture.color_range,
+        )
+
+    def _timed(self, packets: list[av.Packet[Any]]) -> list[av.Packet[Any]]:
+        for packet in packets:
+            self.clock.leave(packet)
+        return packets
+
+
+def configure(
+    video: VideoStream,
+    source: VideoSource,
+    recipe: Recipe,
+    time_base: Fraction,
+    size: tuple[int, int],
+) -> None:
     """Tell a new stream's encoder what it will be given.
 
     Args:
@@ -27,9 +138,10 @@ def configure(video: VideoStream, source: VideoSource, recipe: Recipe, time_base
         source: Where the pictures come from.
         recipe: How they are to be encoded.
         time_base: Unit of the pictures' times.
+        size: Width and height of the pictures.
     """
     context, first = video.codec_context, source.first
-    context.width, context.height = source.info.width, source.info.height
+    context.width, context.height = size
     context.pix_fmt = recipe.pix_fmt
     context.time_base = video.time_base = time_base
     if source.aspect:

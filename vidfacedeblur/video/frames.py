@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ from av.sidedata.sidedata import Type
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
+
+from vidfacedeblur.video.layout import layouts
 
 SideData = dict[Type, bytes]
 
@@ -53,6 +56,23 @@ def rows_of(plane: VideoPlane, kind: type[np.uint8 | np.uint16]) -> NDArray[Any]
     """A plane's samples, (rows, samples with padding), as a view that can be written to."""
     rows = np.frombuffer(cast(bytes, plane), kind).reshape(plane.height, -1)
     return rows[::-1] if plane.line_size < 0 else rows  # some are stored bottom up
+
+
+def checksum(picture: av.VideoFrame) -> int:
+    """A number that two pictures share if all their samples are the same, and hardly else.
+
+    Args:
+        picture: In a format that a canvas can work on. What lies beside its samples does not count.
+    """
+    layout = layouts()[picture.format.name]
+    value = 0
+    for number, plane in enumerate(picture.planes):
+        steps = [samples.step for samples in layout.components if samples.plane == number]
+        width = plane.width * min(steps, default=1) * layout.bytes
+        # Rows end in padding, which is anything.
+        samples = np.ascontiguousarray(rows_of(plane, np.uint8)[:, :width])
+        value = zlib.crc32(samples.data, value)
+    return value
 
 
 def without_side_data(picture: av.VideoFrame) -> av.VideoFrame:

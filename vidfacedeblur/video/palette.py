@@ -13,11 +13,11 @@ class Palettizer:
     colours that way; nothing is dithered that was not dithered before.
     """
 
-    def __init__(self, first: av.VideoFrame, pix_fmt: str) -> None:
+    def __init__(self, first: av.VideoFrame, pix_fmt: str, size: tuple[int, int]) -> None:
         self._graph = Graph()
         source = self._graph.add_buffer(
-            width=first.width,
-            height=first.height,
+            width=size[0],
+            height=size[1],
             format=av.VideoFormat(pix_fmt),
             time_base=first.time_base,
         )

@@ -167,7 +167,13 @@ class PictureSink:
     """
 
     def __init__(
-        self, target: Path, source: PictureSource, options: VideoOptions, *, provenance: str | None
+        self,
+        target: Path,
+        source: PictureSource,
+        options: VideoOptions,
+        *,
+        provenance: str | None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.warnings: list[str] = []
         self.left_out: list[str] = []
@@ -175,6 +181,7 @@ class PictureSink:
         self._target = target
         self._source = source
         self._options = options
+        self._size = size or (source.info.width, source.info.height)
         self._provenance = provenance if options.provenance else None
         self._kind = _KINDS[target.suffix.lower()]
         self._data: bytes | None = None
@@ -206,9 +213,9 @@ class PictureSink:
     def finish(self) -> Path:
         if self._data is None:
             raise OutputError(f"{self._target}: there was no frame to write")
-        info, limit = self._source.info, self._options.max_pixels
+        limit = self._options.max_pixels
         written = _decode(self._data, self._kind, self._target, max_pixels=limit)
-        if (written.width, written.height) != (info.width, info.height):
+        if (written.width, written.height) != self._size:
             raise OutputError(f"{self._target} failed its check: its size is not the input's")
         with output_errors(self._target):
             self._draft.path.write_bytes(self._data)

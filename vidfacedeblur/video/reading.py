@@ -84,6 +84,13 @@ class Reader:
         """FFmpeg's name of the video codec."""
         return self.decoder.codec.canonical_name
 
+    def packets(self) -> Iterator[av.Packet[Any]]:
+        """All packets of the file from its beginning, to be copied; no pictures can be had then."""
+        self.close()
+        self.container = open_container(self.path)
+        self.stream = main_video(self.container, self.path)
+        yield from self._packets()
+
     def take_passengers(self) -> list[av.Packet[Any]]:
         """The packets that no picture has taken along yet."""
         passengers, self._passengers = self._passengers, []

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self
 
 import av
 from av.container import OutputContainer
-from av.video.stream import VideoStream
 
 from vidfacedeblur.config import VideoOptions
-from vidfacedeblur.errors import LossError, OptionError, OutputError
+from vidfacedeblur.errors import LossError, OutputError
 from vidfacedeblur.types import Frame
-from vidfacedeblur.video.clock import Clock
 from vidfacedeblur.video.copying import (
     Copies,
-    allows_repeats,
     copy_chapters,
     describe,
     is_remade,
 )
 from vidfacedeblur.video.draft import Destination, Draft, StandardOutput, output_errors
-from vidfacedeblur.video.encoder import configure, open_encoder
-from vidfacedeblur.video.encoding import FRAME_COUNTERS, recipe_for
+from vidfacedeblur.video.encoded import Encoded
+from vidfacedeblur.video.encoder import FrameEncoder
+from vidfacedeblur.video.encoding import recipe_for
 from vidfacedeblur.video.formats import Container
-from vidfacedeblur.video.frames import reformatter
 from vidfacedeblur.video.opening import STANDARD
 from vidfacedeblur.video.orientation import display_matrix
-from vidfacedeblur.video.palette import Palettizer
 from vidfacedeblur.video.source import VideoSource
 from vidfacedeblur.video.tags import file_tags, kept_tags, muxer_options, timecode
 from vidfacedeblur.video.verify import Expected, verify
-
-_MAX_RATE = {"libsvtav1": Fraction(240)}
 
 
 class VideoSink:
@@ -58,6 +52,7 @@ class VideoSink:
         *,
         container: Container,
         provenance: str | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.warnings: list[str] = []
         self.left_out: list[str] = []
@@ -65,6 +60,7 @@ class VideoSink:
         self._target = target
         self._source = source
         self._options = options
+        self._size = size or (source.info.width, source.info.height)
         self._provenance = provenance if options.provenance else None
         self._frames = 0
         self._finished = False
@@ -91,27 +87,50 @@ class VideoSink:
     def write(self, frame: Frame) -> None:
         if not isinstance(frame.picture, av.VideoFrame) or frame.pts is None:
             raise OutputError(f"{self._target}: a frame needs a decoded picture and a time")
-        pts, duration = frame.pts, frame.duration or 0
-        if self._container_kind.constant_rate:
-            pts, duration = round(frame.pts * frame.time_base / self._clock.time_base), 1
         with output_errors(self._target):
             self._copies.copy(frame.passengers)
-            picture = self._converted(frame.picture)
-            # As decoded it is still marked as a key frame or not, which encoders would obey.
-            picture.pict_type = 0
-            picture.pts = self._clock.enter(pts, duration)
-            picture.duration = 1 if self._clock.fixed else duration
-            picture.time_base = self._clock.encoder_base
-            self._encode(picture)
+            self._output.mux(self._encoder.encode(frame))
+        self._frames += 1
+
+    @property
+    def extradata(self) -> bytes:
+        """What a decoder needs to know beside the packets, by this sink's own encoder."""
+        return self._encoder.extradata
+
+    def copy(self, packets: Iterable[av.Packet[Any]]) -> None:
+        """Copy packets of the other streams, where no frame takes them along."""
+        with output_errors(self._target):
+            self._copies.copy(packets)
+
+    def write_encoded(self, encoded: Encoded, dts: int, next_pts: int) -> None:
+        """Write a packet that was encoded elsewhere, as this sink would have.
+
+        Args:
+            encoded: In the order of decoding.
+            dts: When it is decoded, in units of the source's `time_base`.
+            next_pts: The time of the next frame in the order of showing.
+
+        Raises:
+            OutputError: The disk is full, or two frames have one time.
+        """
+        clock = self._encoder.clock
+        packet: av.Packet[Any] = av.Packet(encoded.data)
+        packet.pts, packet.dts, packet.duration = encoded.pts, dts, encoded.duration
+        packet.time_base, packet.stream = clock.time_base, self._encoder.stream
+        packet.is_keyframe = encoded.key
+        if clock.enter(next_pts, 0) != next_pts:
+            raise OutputError(f"{self._target}: two frames have one time")
+        with output_errors(self._target):
+            self._output.mux(packet)
         self._frames += 1
 
     def finish(self) -> Path:
         with output_errors(self._target, "completed"):
             self._copies.copy(self._source.trailing)
-            self._encode(None)
+            self._output.mux(self._encoder.flush())
             # Not left to the garbage collector: a full disk often shows only here.
             self._output.close()
-        losses = self._clock.losses() + self._copies.losses()
+        losses = self._encoder.clock.losses() + self._copies.losses()
         if isinstance(self._place, Draft):
             found = verify(self._place.path, self._expected())
             losses, self.tag = losses + found.losses, found.tag
@@ -170,7 +189,7 @@ class VideoSink:
         self._output.metadata.update(tags)
         copy_chapters(self._output, original, source.cut)
         self._add_streams(container)
-        open_encoder(self._video.codec_context, self._recipe, self._options)
+        self._encoder.open(self._options)
         self._output.start_encoding()
 
     def _add_streams(self, container: Container) -> None:
@@ -189,24 +208,8 @@ class VideoSink:
 
     def _add_video(self) -> None:
         source, recipe = self._source, self._recipe
-        rate = min(source.info.average_rate, _MAX_RATE.get(recipe.encoder, Fraction(1000)))
-        try:
-            video = cast(VideoStream, self._output.add_stream(recipe.encoder, rate))
-        except ValueError as error:
-            raise OptionError(
-                f"--encoder {recipe.encoder} does not fit into {self._container_kind.muxer}; leave"
-                " it out or write .mkv"
-            ) from error
-        self._video = video
-        self._clock = Clock(
-            1 / rate if self._container_kind.constant_rate else source.reader.time_base,
-            rate,
-            fixed=recipe.encoder in FRAME_COUNTERS,
-            repeats=allows_repeats(self._output),
-        )
-        configure(video, source, recipe, self._clock.encoder_base)
-        if recipe.encoder == "gif":
-            self._palettizer = Palettizer(source.first, source.info.pix_fmt)
+        self._encoder = FrameEncoder(self._output, source, recipe, self._container_kind, self._size)
+        video = self._encoder.stream
         strip = self._options.strip_metadata
         video.metadata.update(kept_tags(source.reader.stream.metadata, strip=strip))
         code = timecode(source.reader.container)
@@ -217,36 +220,15 @@ class VideoSink:
         video.disposition = source.reader.stream.disposition
         video.set_display_matrix(display_matrix(source.side_data))
 
-    # --- per frame
-
-    def _converted(self, picture: av.VideoFrame) -> av.VideoFrame:
-        if picture.format.name == self._recipe.pix_fmt:
-            return picture
-        if self._recipe.encoder == "gif":
-            return self._palettizer.reduce(picture)
-        # Only the layout of the samples may change, never their range.
-        return reformatter().reformat(
-            picture,
-            format=self._recipe.pix_fmt,
-            src_color_range=picture.color_range,
-            dst_color_range=picture.color_range,
-        )
-
-    def _encode(self, picture: av.VideoFrame | None) -> None:
-        for packet in self._video.encode(picture):
-            self._clock.leave(packet)
-            self._output.mux(packet)
-
     # --- at the end
 
     def _expected(self) -> Expected:
-        info = self._source.info
         return Expected(
             name=self._target,
             frames=self._frames,
-            span=self._clock.span,
-            width=info.width,
-            height=info.height,
+            span=self._encoder.clock.span,
+            width=self._size[0],
+            height=self._size[1],
             kinds=self._copies.kinds,
             sample_aspect_ratio=self._source.aspect,
             tags=dict(self._output.metadata),

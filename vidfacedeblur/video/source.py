@@ -92,6 +92,24 @@ class VideoSource:
     def close(self) -> None:
         self.reader.close()
 
+    @property
+    def retimed(self) -> int:
+        """Frames, so far, that had no time of their own, or one that ran backwards."""
+        return self._timeline.guessed + self._timeline.moved
+
+    def go_to(self, target: int, first: int) -> None:
+        """Let the next iteration begin with a frame at or before a time, mostly a key frame.
+
+        Frames are counted from there, and times are taken as they are in the file.
+
+        Args:
+            target: The time, in units of the reader's `time_base`.
+            first: That of the first frame of the input.
+        """
+        self.reader.seek(target, first)
+        self._frames = 0
+        self._timeline = Timeline(self.reader.time_base, self._step)
+
     def __iter__(self) -> Iterator[Frame]:
         held: Frame | None = None
         for decoded in self._wanted():
@@ -118,7 +136,9 @@ class VideoSource:
         self._info = self._describe(first)
         self._step = max(1, round(1 / (self._info.average_rate * self.reader.time_base)))
         self._timeline = Timeline(self.reader.time_base, self._step)
-        self._cut_from(first.pts or 0)
+        self.began = first.pts or 0
+        """Time of the first picture, in units of the reader's `time_base`."""
+        self._cut_from(self.began)
         if self._options.start and first.pts is not None:
             self.reader.seek(round((self.cut.start or 0) / self.reader.time_base), first.pts)
             self.reader.bad_packets = 0  # what lies before the cut is nobody's concern
@@ -213,6 +233,7 @@ class VideoSource:
             duration=picture.duration or self._step,
             orientation=self._info.orientation,
             corrupt=corrupt,
+            key=decoded.picture.key_frame,
             passengers=tuple(decoded.passengers),
         )
         self._frames += 1

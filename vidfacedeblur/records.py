@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -13,7 +15,7 @@ from typing import Any, Self, TextIO
 from vidfacedeblur import __version__
 from vidfacedeblur.errors import OptionError, OutputError
 from vidfacedeblur.events import writing
-from vidfacedeblur.types import STAGES, Face, FrameResult, RunSummary
+from vidfacedeblur.types import STAGES, Face, FrameResult, RunSummary, StageStats
 
 SCHEMA = 1
 """Version of the report's form; rises when a field changes its meaning or goes."""
@@ -41,8 +43,7 @@ class TimingsFile:
                 self._file = self._part.open(
                     "w", newline="", encoding="utf-8", errors="surrogateescape"
                 )
-                if self._path.suffix == ".csv":
-                    csv.writer(self._file).writerow(COLUMNS)
+                self._file.write(timing_head(self._path.suffix))
         return self
 
     def __exit__(
@@ -67,16 +68,31 @@ class TimingsFile:
         """Write one frame's row."""
         if self._file is None or self._path is None:
             return
-        timing = result.timing
-        milliseconds = [round(getattr(timing, stage), 3) for stage in (*STAGES, "total")]
-        faces = [_face_values(face) for face in result.faces]
-        head = (str(source), result.index, result.pts, result.time)
         with writing(self._path):
-            if self._path.suffix == ".csv":
-                csv.writer(self._file).writerow([*head, *milliseconds, json.dumps(faces)])
-            else:
-                row = dict(zip(COLUMNS, (*head, *milliseconds, faces), strict=True))
-                self._file.write(json.dumps(row) + "\n")
+            self._file.write(timing_row(source, result, self._path.suffix))
+
+
+def timing_row(source: Path, result: FrameResult, suffix: str) -> str:
+    """One frame's row of a file with the suffix ``.csv`` or ``.jsonl``, with its line's end."""
+    timing = result.timing
+    milliseconds = [round(getattr(timing, stage), 3) for stage in (*STAGES, "total")]
+    faces = [_face_values(face) for face in result.faces]
+    head = (str(source), result.index, result.pts, result.time)
+    if suffix == ".csv":
+        return _csv_line((*head, *milliseconds, json.dumps(faces)))
+    row = dict(zip(COLUMNS, (*head, *milliseconds, faces), strict=True))
+    return json.dumps(row) + "\n"
+
+
+def timing_head(suffix: str) -> str:
+    """What comes before the rows."""
+    return _csv_line(COLUMNS) if suffix == ".csv" else ""
+
+
+def _csv_line(values: Iterable[Any]) -> str:
+    text = StringIO(newline="")
+    csv.writer(text).writerow(values)
+    return text.getvalue()
 
 
 def _face_values(face: Face) -> dict[str, Any]:
@@ -96,6 +112,13 @@ def _face_values(face: Face) -> dict[str, Any]:
 def _finite(value: Any) -> Any:
     """JSON has no infinity; it is written as a word."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def summary_of_values(values: Mapping[str, Any]) -> RunSummary:
+    """A summary again from what `dataclasses.asdict` made of it, also by way of JSON."""
+    stages = {name: StageStats(**stats) for name, stats in values["stages"].items()}
+    lists = {name: tuple(values[name]) for name in ("repairs", "losses", "left_out")}
+    return RunSummary(**{**values, "stages": stages, **lists})
 
 
 class Report:
@@ -132,7 +155,7 @@ class Report:
         """Take in a finished input."""
         self.summaries.append(summary)
 
-    def add_failure(self, source: Path, error: Exception, code: int) -> None:
+    def add_failure(self, source: Path, error: Exception | str, code: int) -> None:
         """Take in an input that failed, and the exit code that it has alone."""
         self._failures.append({"input": str(source), "error": str(error), "exit_code": code})
 

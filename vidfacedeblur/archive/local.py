@@ -1,0 +1,211 @@
+"""Workers on this machine: a process each, on cores or a GPU of its own, within its memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from vidfacedeblur.archive.link import Child
+from vidfacedeblur.archive.tasks import Heard, Setup, Task
+from vidfacedeblur.errors import EngineError, OptionError
+from vidfacedeblur.video.wire import error_of
+
+_MODULE = "vidfacedeblur.archive.process"
+_LEAST_MEMORY = 1 << 30
+"""Bytes that a worker needs, with its networks and the frames of a large video."""
+_STOP_SECONDS = 20.0
+_STILLBORN = 3
+"""Workers in a row that end before they are ready, after which it is no accident."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What one worker has for itself."""
+
+    cores: tuple[int, ...]
+    device: str
+    memory: int
+    """Bytes; a worker that takes more is ended, before the machine runs out."""
+
+
+def slots_for(workers: int | None, device: str, *, most: int) -> list[Slot]:
+    """Divide this machine between workers.
+
+    Args:
+        workers: How many; None: one for each core or GPU, as far as the memory reaches.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        most: More have nothing to do.
+
+    Raises:
+        OptionError: So many are not possible.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    memory = available_memory()
+    devices = [device]
+    gpus = _gpus() if device in ("auto", "cuda") else 0
+    if gpus:
+        devices = [f"cuda:{number}" for number in range(gpus)]
+    if workers is not None and workers > len(cores):
+        raise OptionError(f"--workers {workers}: this machine has {len(cores)} cores for them")
+    usual = gpus or min(len(cores), max(1, memory // _LEAST_MEMORY))
+    count = workers or max(1, min(usual, most))
+    shares = [
+        tuple(cores[i * len(cores) // count : (i + 1) * len(cores) // count]) for i in range(count)
+    ]
+    return [
+        Slot(share, devices[number % len(devices)], max(_LEAST_MEMORY, memory // count))
+        for number, share in enumerate(shares)
+    ]
+
+
+def available_memory() -> int:
+    """Bytes that this process and others beside it may still take: of the machine, or its group."""
+    numbers = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        told = dict(line.split(":") for line in lines)
+        numbers = [int(told["MemAvailable"].split()[0]) << 10]
+    with suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit = int((group / "memory.max").read_text(encoding="ascii"))
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        numbers.append(limit - used)
+    return max(0, min(numbers))
+
+
+def _gpus() -> int:
+    """NVIDIA GPUs that this process may use; asks the driver's files, since torch takes seconds."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return len([name for name in chosen.split(",") if name.strip()])
+    with suppress(OSError):
+        return len(list(Path("/proc/driver/nvidia/gpus").iterdir()))
+    return 0
+
+
+@dataclass
+class _Crew:
+    """A worker's place: the process that has it now."""
+
+    slot: Slot
+    child: Child
+    ready: bool = False
+    task: Task | None = None
+    why: str | None = None
+    """Why it was ended, if it was."""
+
+
+@dataclass
+class LocalExecutor:
+    """Implements `Executor` with processes.
+
+    Args:
+        setup: What all tasks have in common.
+        slots: One for each worker.
+    """
+
+    setup: Setup
+    slots: list[Slot]
+    _crews: list[_Crew] = field(default_factory=list)
+    _heard: deque[Heard] = field(default_factory=deque)
+    _stillborn: int = 0
+    _looked: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._crews = [_Crew(slot, self._start(slot)) for slot in self.slots]
+
+    @property
+    def free(self) -> int:
+        return sum(crew.ready and crew.task is None for crew in self._crews)
+
+    def submit(self, task: Task) -> None:
+        crew = next(crew for crew in self._crews if crew.ready and crew.task is None)
+        crew.task = task
+        with suppress(OSError):  # it is gone, which is heard at the next poll
+            crew.child.send(task.values())
+
+    def poll(self, seconds: float) -> list[Heard]:
+        self._watch_memory()
+        links = {crew.child.link: crew for crew in self._crews}
+        for link in wait(list(links), timeout=0 if self._heard else seconds):
+            self._listen(links[link])  # type: ignore[index]
+        heard = list(self._heard)
+        self._heard.clear()
+        return heard
+
+    def stop(self) -> None:
+        for crew in self._crews:
+            crew.child.ask_to_stop()
+        end = time.monotonic() + _STOP_SECONDS
+        links = [crew.child.link for crew in self._crews]
+        while links and time.monotonic() < end:
+            for link in wait(links, timeout=0.5):
+                try:
+                    link.recv_bytes()  # type: ignore[union-attr]
+                except (EOFError, OSError):
+                    links.remove(link)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        for crew in self._crews:
+            if crew.task is not None:
+                crew.child.kill()
+        for crew in self._crews:
+            crew.child.close()
+
+    def _start(self, slot: Slot) -> Child:
+        model = self.setup.model
+        model = replace(model, device=slot.device, threads=model.threads or len(slot.cores))
+        setup = replace(self.setup, model=model)
+        return Child(_MODULE, {"cores": slot.cores, "setup": setup.values()})
+
+    def _listen(self, crew: _Crew) -> None:
+        try:
+            message = crew.child.receive()
+        except EOFError:
+            self._replace(crew)
+            return
+        if "error" in message:
+            raise error_of(message)
+        if message["what"] == "ready":
+            crew.ready, self._stillborn = True, 0
+            return
+        heard = Heard(message["what"], message["values"], crew.task)
+        if heard.what in ("done", "failed"):
+            crew.task = None
+        self._heard.append(heard)
+
+    def _replace(self, crew: _Crew) -> None:
+        """A worker is gone: say what it leaves undone, and start another in its place."""
+        why = crew.why or crew.child.ending()
+        crew.child.close()
+        if crew.task is not None:
+            self._heard.append(Heard("lost", {"error": why}, crew.task))
+        elif not crew.ready:
+            self._stillborn += 1
+            if self._stillborn >= _STILLBORN:
+                raise EngineError(f"workers end before they begin: {why}")
+        crew.ready, crew.task, crew.why = False, None, None
+        crew.child = self._start(crew.slot)
+
+    def _watch_memory(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < 1.0:
+            return
+        self._looked = now
+        for crew in self._crews:
+            if crew.why is None and _resident(crew.child.pid) > crew.slot.memory:
+                crew.why = f"the worker took more than {crew.slot.memory >> 20} MiB of memory"
+                crew.child.kill()
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory that a process holds; 0 if it is gone."""
+    with suppress(OSError, IndexError):
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return 0

@@ -1,0 +1,289 @@
+"""The command over many files: from the user's options to a run over an archive."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from vidfacedeblur.archive.choose import Choice, identity
+from vidfacedeblur.archive.executor import Executor
+from vidfacedeblur.archive.journal import FINISHED, Journal, Row
+from vidfacedeblur.archive.local import LocalExecutor, slots_for
+from vidfacedeblur.archive.probe import Prober
+from vidfacedeblur.archive.run import (
+    NAME,
+    Outcome,
+    Request,
+    Shard,
+    choices_for,
+    read_known,
+    run_archive,
+)
+from vidfacedeblur.archive.tables import (
+    totals,
+    write_joined,
+    write_pages_index,
+    write_tables,
+)
+from vidfacedeblur.archive.tasks import Extras, Setup
+from vidfacedeblur.cli.archive_display import ArchiveDisplay, summary_of_choices
+from vidfacedeblur.cli.comparing import check_comparison
+from vidfacedeblur.cli.extras import check_places, event_file
+from vidfacedeblur.config import ScanOptions
+from vidfacedeblur.errors import FAILED, OK, OptionError
+from vidfacedeblur.plan import Job, Plan, make_plan
+from vidfacedeblur.records import Report, summary_of_values, timing_head
+
+if TYPE_CHECKING:
+    from vidfacedeblur.cli.display import Display
+
+
+@dataclass
+class _Stop:
+    """Whether, and by which signal, the run was asked to stop."""
+
+    number: int | None = None
+
+    def __call__(self) -> bool:
+        return self.number is not None
+
+
+@dataclass
+class _Result:
+    """What is said when all is over."""
+
+    outcome: Outcome = field(default_factory=Outcome)
+    totals: dict[str, Any] = field(default_factory=dict)
+
+
+def run_many(
+    inputs: Sequence[Path],
+    output: Path,
+    values: dict[str, Any],
+    setup: Setup,
+    display: Display,
+    check: Callable[[Plan], None],
+) -> int:
+    """Run the command over several inputs.
+
+    Args:
+        inputs: Files and folders.
+        output: The folder of the outputs.
+        values: The settled options.
+        setup: What they say of the model, the faces and the video.
+        display: Where lines go.
+        check: Refuses a plan that contradicts other options.
+
+    Returns:
+        The exit code: that of a signal if it was stopped, 1 if any input failed, else 0.
+    """
+    if not values["chunk"] >= 0:
+        raise OptionError(f"--chunk must be 0 or more seconds, got {values['chunk']:g}")
+    shard = _shard(values["shard"])
+    known = read_known(output, shard)
+    display.status("planning ...")
+    plan = _plan(inputs, output, values, known)
+    check(plan)
+    request = Request(
+        plan,
+        output,
+        setup,
+        extras=_extras(plan, inputs, output, values, replace=bool(known)),
+        shard=shard,
+        chunk=values["chunk"],
+        **{name: values[name] for name in ("overwrite", "skip_existing", "retry_failed")},
+    )
+    if values["dry_run"]:
+        return _dry_run(request, known, display)
+    return _run(request, values, display)
+
+
+def _run(request: Request, values: dict[str, Any], display: Display) -> int:
+    result = _Result()
+    with (
+        _signals() as stop,
+        event_file(values["status"], live=True) as status,
+        Report(values["report"], values) as report,
+    ):
+        shown = ArchiveDisplay(display, status, request.output)
+
+        def conclude(journal: Journal, outcome: Outcome) -> None:
+            result.outcome, result.totals = outcome, totals(outcome.entries)
+            shown.end(result.totals)
+            _write(journal, outcome, request, values)
+            _report(outcome, report)
+
+        run_archive(request, _open(values), shown, stop, conclude)
+        if not result.outcome.finished:
+            report.write(complete=False)
+    for path, why in request.plan.problems:
+        display.error(f"{path}: {why}")
+    _say_failed(result.outcome, display)
+    rows = [row for row in result.outcome.asked if row.state in FINISHED]
+    bad = [row for row in result.outcome.asked if row.code] + list(request.plan.problems)
+    display.total([summary_of_values(row.figures) for row in rows], failed=len(bad))
+    if stop.number is not None:
+        display.error("stopped; start it again, and it goes on from here")
+        return 128 + stop.number
+    return FAILED if bad else OK
+
+
+def _open(values: Mapping[str, Any]) -> Callable[[Setup, int], Executor]:
+    def local(setup: Setup, most: int) -> Executor:
+        slots = slots_for(values["workers"], setup.model.device, most=most)
+        return LocalExecutor(setup, slots)
+
+    return local
+
+
+def _shard(text: str | None) -> Shard | None:
+    try:
+        return None if text is None else Shard.parse(text)
+    except ValueError as error:
+        raise OptionError(f"--shard {error}, got {text!r}") from error
+
+
+def _plan(
+    inputs: Sequence[Path], output: Path, values: Mapping[str, Any], known: Mapping[bytes, Row]
+) -> Plan:
+    """The plan; a file that was opened for an earlier one is not opened again."""
+    before = {row.source: row for row in known.values()}
+    with Prober() as prober:
+
+        def suffix_of(path: Path) -> str:
+            row = before.get(os.fsencode(path.absolute()))
+            if row is not None and identity(path) == (row.size, row.mtime):
+                return Path(row.target_name).suffix
+            return prober.suffix_of(path)
+
+        return make_plan(
+            inputs,
+            output,
+            suffix_of=suffix_of,
+            scan=ScanOptions(
+                match=values["match"],
+                ignore=values["ignore"],
+                hidden=values["hidden"],
+                follow_links=values["follow_links"],
+            ),
+            overwrite=values["overwrite"],
+            skip_existing=values["skip_existing"],
+        )
+
+
+def _extras(
+    plan: Plan, inputs: Sequence[Path], output: Path, values: dict[str, Any], *, replace: bool
+) -> Callable[[Job], Extras]:
+    """What is made beside each job's output."""
+    faces = check_places(plan, inputs, output, values, replace=replace)
+    compared = check_comparison(plan, inputs, output, values)
+    timings: Path | None = values["timings"]
+
+    def extras_of(job: Job) -> Extras:
+        page = page_of(job, output, values["html"])
+        return Extras(
+            events=values["events"] is not None,
+            interval=values["event_interval"],
+            timings=None if timings is None else timings.suffix[1:],  # type: ignore[arg-type]
+            faces=str(faces[job]) if job in faces else None,
+            page=None if page is None else str(page),
+            index=None if page is None else str(values["html"]),
+            compare=str(compared[job]) if job in compared else None,
+            compare_as=values["compare_as"],
+        )
+
+    return extras_of
+
+
+def page_of(job: Job, output: Path, html: Path | None) -> Path | None:
+    """Where a file's own page is: in a folder beside the index."""
+    if html is None:
+        return None
+    name = job.target.relative_to(output)
+    return html.with_name(f"{html.stem}_files") / name.with_name(f"{name.name}.html")
+
+
+def _dry_run(request: Request, known: dict[bytes, Row], display: Display) -> int:
+    choices = choices_for(request, known)
+    for choice in choices:
+        said = choice.why or f"not done: {choice.why_not}"
+        print(f"{said}\t{choice.job.source}\t{choice.job.target}")  # noqa: T201 - asked for
+    for path, why in request.plan.problems:
+        display.error(f"{path}: {why}")
+    display.note(summary_of_choices(choices))
+    return OK
+
+
+def _write(journal: Journal, outcome: Outcome, request: Request, values: Mapping[str, Any]) -> None:
+    """Everything that is told of the archive as a whole."""
+    write_tables(request.stem, outcome.entries, asdict(request.setup))
+    kept = {name: _kept(journal, outcome, name) for name in ("timings", "events")}
+    if values["timings"]:
+        write_joined(values["timings"], timing_head(values["timings"].suffix), kept["timings"])
+    if values["events"]:
+        write_joined(values["events"], "", kept["events"])
+    if values["html"]:
+        pages = {str(job.source.absolute()): _page(job, request, values) for job in request.jobs}
+        write_pages_index(values["html"], outcome.entries, pages)
+
+
+def _page(job: Job, request: Request, values: Mapping[str, Any]) -> Path:
+    page = page_of(job, request.output, values["html"])
+    assert page is not None
+    return page
+
+
+def _kept(journal: Journal, outcome: Outcome, kind: str) -> Iterator[bytes]:
+    for row in outcome.asked:
+        records = journal.records(row.id)
+        if kind in records:
+            yield records[kind]
+
+
+def _report(outcome: Outcome, report: Report) -> None:
+    for row in outcome.asked:
+        if row.state in FINISHED:
+            report.add(summary_of_values(row.figures))
+        elif row.error:
+            report.add_failure(row.source_path, row.error, row.code or FAILED)
+    for job in outcome.skipped:
+        report.add_skipped(job.source)
+
+
+def _say_failed(outcome: Outcome, display: Display) -> None:
+    """What failed in earlier runs, and was not tried again."""
+    before = [row for row in outcome.asked if row.code and row.error]
+    if before:
+        display.note(f"{len(before)} failed or damaged; {NAME}.csv says why")
+
+
+@contextmanager
+def _signals() -> Iterator[_Stop]:
+    """First SIGINT or SIGTERM: stop cleanly. Second: at once. In another thread: as before."""
+    stop = _Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if stop.number is not None:
+            os._exit(128 + number)
+        stop.number = number
+
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+__all__ = ["Choice", "page_of", "run_many"]

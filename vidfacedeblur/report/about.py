@@ -1,0 +1,163 @@
+"""What went wrong, the key figures, and what was done with what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vidfacedeblur.report.record import RunRecord
+from vidfacedeblur.report.text import amount, clock, counted, esc
+from vidfacedeblur.types import RunSummary
+
+_NAMES = {
+    "version": "vidfacedeblur",
+    "model": "Model",
+    "engine": "Engine",
+    "input": "Input",
+    "output": "Output",
+    "input_sha256": "Input, SHA-256",
+    "output_sha256": "Output, SHA-256",
+    "weights_sha256": "Weights, SHA-256",
+    "options_sha256": "Options, SHA-256",
+    "tag": "Tag of the output",
+    "options": "Options",
+}
+"""What the keys of a provenance are called; others are called as they are."""
+
+
+def alerts(summary: RunSummary | None, record: RunRecord, error: str | None) -> str:
+    """What the reader must know before anything else; nothing where all went well."""
+    boxes = []
+    if error is not None:
+        until = (
+            f"Below is what was known by then: {counted(record.frames, 'frame')}."
+            if record.frames
+            else "No frame was finished."
+        )
+        boxes.append(_box("failed", "This run failed, and there is no output.", [error], until))
+    elif summary is None:
+        boxes.append(_box("failed", "This run did not come to its end.", []))
+    if summary is not None:
+        if summary.damaged:
+            boxes.append(_box("damaged", "The input is damaged.", _damage(summary)))
+        kept = [*summary.losses, *(f"left out: {stream}" for stream in summary.left_out)]
+        if kept:
+            boxes.append(_box("warned", "Not everything could be kept.", kept))
+        if summary.repairs:
+            boxes.append(_box("warned", "Mended or converted on reading.", summary.repairs))
+    if not boxes:
+        return ""
+    return f"<section class='alerts' aria-label='Problems'>{''.join(boxes)}</section>"
+
+
+def figures(summary: RunSummary | None, record: RunRecord) -> str:
+    """The key figures, as a list of terms and values."""
+    frames = summary.frames if summary else record.frames
+    faces = summary.faces if summary else record.faces
+    deblurred = summary.deblurred if summary else record.deblurred
+    cells = [("Frames", f"{frames:,}", "")]
+    if record.duration is not None:
+        cells.append(("Duration", clock(record.duration), "of the video"))
+    if record.tracks:
+        cells.append(("Tracks", f"{record.tracks:,}", "a face in one shot each"))
+    share = f"{100 * deblurred / faces:.0f} % of the faces found" if faces else ""
+    cells.append(("Faces found", f"{faces:,}", "summed over frames" if frames > 1 else ""))
+    cells.append(("Deblurred", f"{deblurred:,}", share))
+    if summary:
+        took = f"in {amount(summary.seconds)} s"
+        cells.append(("Speed", f"{amount(summary.fps)}<small> fps</small>", took))
+    items = "".join(
+        f"<div><dt>{term}</dt><dd>{value}<span>{note}</span></dd></div>"
+        for term, value, note in cells
+    )
+    return f"<dl class='key-figures'>{items}</dl>"
+
+
+def verdict(summary: RunSummary | None) -> str:
+    """A sentence where nothing was changed, which the figures alone do not explain."""
+    if summary is None or summary.deblurred:
+        return ""
+    if summary.copied:
+        return "<p class='verdict'>No face was changed; the output is the input, byte by byte.</p>"
+    if not summary.faces:
+        return "<p class='verdict'>No face was found, so no picture was changed.</p>"
+    return "<p class='verdict'>Every face was sharp already; none was changed.</p>"
+
+
+def provenance_section(summary: RunSummary | None, provenance: Mapping[str, Any] | None) -> str:
+    """What was changed and with what; nothing where nothing is known."""
+    known = {**(provenance or {}), **_of_summary(summary)}
+    order = (*_NAMES, *(key for key in known if key not in _NAMES))
+    rows = "\n".join(_row(key, known[key]) for key in order if _is_said(known.get(key)))
+    if not rows:
+        return ""
+    return (
+        "<section aria-labelledby='made'>\n<h2 id='made'>What was changed, and with what</h2>\n"
+        f"<dl class='about'>\n{rows}\n</dl>\n</section>"
+    )
+
+
+def _of_summary(summary: RunSummary | None) -> dict[str, Any]:
+    if summary is None:
+        return {}
+    changed = counted(summary.deblurred, "face") + f" in {counted(summary.frames, 'frame')}"
+    return {
+        "input": summary.input,
+        "output": summary.output,
+        "changed": f"{changed}; every other pixel is as it was before encoding",
+        "model": summary.model,
+        "engine": f"{summary.engine} on {summary.device}",
+        "input_sha256": summary.input_sha256 or "not known: it came through a pipe",
+        "output_sha256": summary.output_sha256 or "not known: it went into a pipe",
+        "weights_sha256": summary.weights_sha256,
+        "options_sha256": summary.options_sha256,
+        "tag": summary.tag,
+        "repairs": summary.repairs,
+        "losses": summary.losses,
+        "left out": summary.left_out,
+    }
+
+
+def _row(key: str, value: object) -> str:
+    term = esc(_NAMES.get(key, key[:1].upper() + key[1:]))
+    return f"<div><dt>{term}</dt><dd>{_value(key, value)}</dd></div>"
+
+
+def _value(key: str, value: object) -> str:
+    if isinstance(value, Mapping):
+        pairs = "".join(
+            f"<div><dt>{esc(name)}</dt><dd>{esc(one)}</dd></div>" for name, one in value.items()
+        )
+        return (
+            f"<details><summary>{counted(len(value), 'option')}</summary>"
+            f"<dl class='options'>{pairs}</dl></details>"
+        )
+    if isinstance(value, list | tuple):
+        return _list(value)
+    text = f"<bdi>{esc(value)}</bdi>"
+    return f"<code>{text}</code>" if key.endswith("sha256") or key == "tag" else text
+
+
+def _is_said(value: object) -> bool:
+    return value is not None and value not in ("", (), [], {})
+
+
+def _damage(summary: RunSummary) -> Iterable[str]:
+    if summary.truncated is not None:
+        yield f"cut short: {summary.truncated}"
+    if summary.corrupt_frames:
+        yield f"{counted(summary.corrupt_frames, 'frame')} with concealed damage"
+    if summary.bad_packets:
+        yield f"{counted(summary.bad_packets, 'packet')} that could not be read"
+
+
+def _box(kind: str, title: str, lines: Iterable[str], note: str = "") -> str:
+    return (
+        f"<div class='alert {kind}'><p class='what'>{title}</p>{_list(lines)}"
+        f"{f'<p>{note}</p>' if note else ''}</div>"
+    )
+
+
+def _list(lines: Iterable[object]) -> str:
+    items = "".join(f"<li>{esc(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else ""
