@@ -182,6 +182,8 @@ class Journal:
             records: By kind, what is kept to be put into files at the end; replaces what was kept.
             values: By column.
         """
+        if values.get("error"):  # which may name a file whose name is no text
+            values["error"] = values["error"].encode(errors="backslashreplace").decode()
         names = ", ".join(f"{name} = ?" for name in values)
         with self._writing():
             self._base.execute(f"UPDATE files SET {names} WHERE id = ?", (*values.values(), file))  # noqa: S608

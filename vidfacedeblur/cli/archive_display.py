@@ -57,6 +57,7 @@ class ArchiveDisplay:
         self._status = status
         self._output = output
         self._terminal = display.shows_progress and sys.stderr.isatty()
+        self._notes: set[str] = set()
         self._said = self._told = time.monotonic()
 
     def chosen(self, choices: Sequence[Choice], progress: Progress) -> None:
@@ -79,9 +80,11 @@ class ArchiveDisplay:
         self._tell("file", {name: getattr(entry, name) for name in names})
 
     def note(self, text: str) -> None:
-        """Say that something is worth knowing."""
-        self._clear()
-        self._display.note(text)
+        """Say once that something is worth knowing: each worker has to say the same."""
+        if text not in self._notes:
+            self._notes.add(text)
+            self._clear()
+            self._display.note(text)
 
     def tick(self, progress: Progress) -> None:
         """Say how it is going."""

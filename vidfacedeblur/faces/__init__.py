@@ -19,6 +19,7 @@ from vidfacedeblur.faces.steady import Steadier
 from vidfacedeblur.faces.stream import FaceStream, Finder
 from vidfacedeblur.faces.track import Tracker
 from vidfacedeblur.faces.turn import changed_as, roll, turned
+from vidfacedeblur.faces.values import face_of, face_values
 
 __all__ = [
     "MARGIN",
@@ -38,6 +39,8 @@ __all__ = [
     "crop_square",
     "cut",
     "face_mask",
+    "face_of",
+    "face_values",
     "need",
     "paste",
     "paste_all",

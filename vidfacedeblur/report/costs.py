@@ -14,6 +14,8 @@ from vidfacedeblur.types import STAGES, RunSummary, StageStats
 
 _UNITS = 1000
 """Of the drawing's height."""
+_LABELLED = 0.9
+"""Of the chart's height; a label would be cut off above."""
 _OUTLIER = 3.0
 """A stretch this many times as dear as 95 % of them goes over the chart's top."""
 
@@ -48,7 +50,7 @@ def _chart(record: RunRecord) -> str:
     lines = "".join(
         f"<line x1='0' x2='100%' y1='{_y(value, top)}' y2='{_y(value, top)}'/>"
         f"<text x='0' y='{_y(value, top)}' dy='-4'>{value:g}{' ms' if i == 0 else ''}</text>"
-        for i, value in enumerate(np.arange(step, top, step)[::-1].round(6))
+        for i, value in enumerate(np.arange(step, _LABELLED * top, step)[::-1].round(6))
     )
     note = (
         f"<p class='note'>{over} stretch{'es' if over > 1 else ''} of frames, up to"
