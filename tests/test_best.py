@@ -432,7 +432,7 @@ def test_only_what_may_be_among_the_best_is_read(
         reads += 1
         return whole(*arguments)
 
-    monkeypatch.setattr("vidfacedeblur.best.watcher.pixels", counted)
+    monkeypatch.setattr("vidfacedeblur.best.gather.pixels", counted)
     best = BestFaces(tmp_path, source="a", most=1)
     show(best, 0, sharp(0.5))
     assert reads == 2

@@ -25,6 +25,8 @@ def write_portrait_clip(
     faces: bool = True,
     audio: bool = True,
     empty: range = range(0),
+    encoder: str = "libx264",
+    settings: dict[str, str] | None = None,
 ) -> list[int]:
     """Write H.264 (and AAC) with uneven timestamps; the video's pts come back, in milliseconds.
 
@@ -32,7 +34,7 @@ def write_portrait_clip(
     """
     times = [40 * i + (7 if i % 2 else 0) for i in range(frames)]
     with av.open(path, "w") as container:
-        video = container.add_stream("libx264", rate=25, options={"crf": "12"})
+        video = container.add_stream(encoder, rate=25, options={"crf": "12"} | (settings or {}))
         video.width, video.height, video.pix_fmt = 256, 240, "yuv420p"
         video.time_base = video.codec_context.time_base = Fraction(1, 1000)
         if audio:

@@ -92,7 +92,8 @@ def test_a_folder_with_a_bad_file_in_it(
     options = ["--weights", str(small_weights), "--timings", str(report)]
     code = main([str(folder), "-o", str(tmp_path / "out"), *options])
     assert code == 1
-    assert names(tmp_path / "out") == ["deep/good_deblurred.mp4"]
+    tables = [f"archive.{suffix}" for suffix in ("csv", "json", "sqlite")]
+    assert names(tmp_path / "out") == [*tables, "deep/good_deblurred.mp4"]
     assert "bad.mp4" in capsys.readouterr().err
     assert len(report.read_text().splitlines()) == 6
 
@@ -137,7 +138,7 @@ MISTAKES = [
     (["clip.mp4"], 2, "-o OUT"),
     (["-o", "o.mp4"], 2, "no INPUT"),
     (["empty-folder", "-o", "out"], 3, "empty-folder"),
-    (["twins", "-o", "out"], 2, "a_deblurred.mkv"),
+    (["twins/a.avi", "twins/a.mkv", "-o", "out"], 2, "a_deblurred.mkv"),
     (["clip.mp4", "nosuch.mp4", "-o", "text.mp4"], 2, "text.mp4"),
 ]
 

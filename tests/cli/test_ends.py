@@ -38,7 +38,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "detect": ("vidfacedeblur.faces.schedule.FaceFinder", "push"),
     "deblur": ("vidfacedeblur.deblur.Deblurrer", "crops"),
     "paste": ("vidfacedeblur.video.canvas.FrameCanvas", "add"),
-    "encode": ("vidfacedeblur.video.sink.VideoSink", "_encode"),
+    "encode": ("vidfacedeblur.video.encoder.FrameEncoder", "encode"),
     "copy": ("vidfacedeblur.video.copying.Copies", "copy"),
     "verify": ("vidfacedeblur.video.verify", "_check"),
     "publish": ("vidfacedeblur.video.draft.Draft", "publish"),

@@ -30,7 +30,7 @@ from tests_support import write_portrait_clip
 NAMES = (
     "plain",
     "with spaces  two",
-    "it's \"quoted\"",
+    'it\'s "quoted"',
     "new\nline",
     "smile \U0001f600 \u00fcml\u00e4ut",
     "-o dash",
@@ -109,7 +109,9 @@ def run_with_kills(
                 process.kill()
             process.wait()
             now = finished(out / "archive.sqlite")
-            problems += [f"done again: {name!r}" for name in before if now.get(name) != before[name]]
+            problems += [
+                f"done again: {name!r}" for name in before if now.get(name) != before[name]
+            ]
             print(f"killed; {len(now)} files done, {kills} kills to go", flush=True)
             before = now
             continue
@@ -188,7 +190,9 @@ def compare(left: dict[str, Any], right: dict[str, Any], roots: tuple[Path, Path
     for part, value in left.items():
         text, other = repr(value), repr(right[part]).replace(str(roots[1]), str(roots[0]))
         if text != other:
-            place = next((i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0)
+            place = next(
+                (i for i, (a, b) in enumerate(zip(text, other, strict=False)) if a != b), 0
+            )
             around = slice(max(0, place - 150), place + 150)
             problems.append(f"{part} differs:\n  {text[around]}\n  {other[around]}")
     return problems

@@ -108,6 +108,8 @@ def _choice(job: Job, target: bytes, known: dict[bytes, Row], rules: Rules) -> C
     if row is None:
         return Choice(job, target, row, "new")
     why = _why(job, row, rules)
+    if why and rules.skip_existing and os.path.lexists(job.target):
+        return Choice(job, target, row, None, "output exists")
     if why is None:
         why_not: Not = "failed before" if row.state in GIVEN_UP else "done"
         return Choice(job, target, row, None, why_not)

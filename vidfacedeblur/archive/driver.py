@@ -56,6 +56,10 @@ class _Open:
     pieces: int | None = None
     """How many there are, once that is known."""
     done: set[int] = field(default_factory=set)
+    frames: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By piece, 0 for a whole file: frames and faces so far."""
+    total: int | None = None
+    """Frames of it all, as far as that can be known."""
     joining: bool = False
 
 
@@ -143,9 +147,13 @@ class Driver:
         return opened is not None and opened.task.folder == task.folder
 
     def _further(self, task: Task, values: dict[str, Any]) -> None:
-        if task.kind == "file" and values.get("total"):
-            part = values["frames"] / values["total"]
-            self.progress.further(task.file, part, values["frames"], values["faces"])
+        opened = self._open[task.file]
+        opened.total = values["total"] or opened.total
+        opened.frames[task.number] = (values["frames"], values["faces"])
+        frames = sum(frames for frames, _ in opened.frames.values())
+        faces = sum(faces for _, faces in opened.frames.values())
+        part = frames / opened.total if opened.total else 0.0
+        self.progress.further(task.file, part, frames, faces)
 
     def _piece(self, task: Task, values: dict[str, Any]) -> None:
         number, opened = int(values["number"]), self._open[task.file]
@@ -163,11 +171,9 @@ class Driver:
             opened.done.add(task.number)
         else:
             opened.pieces = int(values["pieces"])
-        if opened.pieces:
-            self.progress.further(task.file, len(opened.done) / opened.pieces, 0, 0)
-            if len(opened.done) == opened.pieces and not opened.joining:
-                opened.joining = True
-                self._steps.appendleft(task.join())
+        if len(opened.done) == opened.pieces and not opened.joining:
+            opened.joining = True
+            self._steps.appendleft(task.join())
 
     def _finish(self, opened: _Open, summary: dict[str, Any]) -> None:
         task, told = opened.task, summary_of_values(summary)
@@ -221,6 +227,7 @@ class Driver:
         shutil.rmtree(task.folder, ignore_errors=True)
         opened.task, opened.pieces, opened.joining = task.whole(), None, False
         opened.done.clear()
+        opened.frames.clear()
         self._steps.appendleft(opened.task)
 
     def _give_up(self, opened: _Open, state: str, error: str, code: int) -> None:

@@ -22,7 +22,6 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # it would send the working folder to all nodes
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # of which it warns in each worker
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_py_gcs_connect_timeout_s": "8",
 }
 
@@ -39,9 +38,7 @@ def load() -> Any:
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise OptionError(
-            "--executor ray needs Ray: pip install 'vidfacedeblur[ray]'"
-        ) from error
+        raise OptionError("--executor ray needs Ray: pip install 'vidfacedeblur[ray]'") from error
     return ray
 
 
@@ -91,7 +88,13 @@ def _init(ray: Any, complaint: str, **options: Any) -> None:
     with _signals_kept():
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (RuntimeError, ValueError, OSError, AssertionError, ray.exceptions.RayError) as error:
+        except (
+            RuntimeError,
+            ValueError,
+            OSError,
+            AssertionError,
+            ray.exceptions.RayError,
+        ) as error:
             raise EngineError(f"{complaint}: {first_line(error)}") from error
 
 

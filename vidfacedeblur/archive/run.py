@@ -319,13 +319,16 @@ def _warn_of_space(progress: Progress, output: Path, listener: ArchiveListener) 
 
 def _conclude(journal: Journal, outcome: Outcome, request: Request) -> None:
     keys = {key_of(job, request.output) for job in request.jobs}
+    skipped = {key_of(job, request.output): job for job in outcome.skipped}
     for row in journal.rows():
         outcome.entries.append(entry_of(row, request.output))
-        if row.target in keys:
+        if row.target in skipped:
+            del skipped[row.target]
+        elif row.target in keys:
             outcome.asked.append(row)
     outcome.finished = not any(row.state in ("planned", "running") for row in outcome.asked)
     outcome.entries += [
-        Entry(str(job.source), str(job.target), "skipped") for job in outcome.skipped
+        Entry(str(job.source), str(job.target), "skipped") for job in skipped.values()
     ]
     if request.shard is None or request.shard.number == 1:
         outcome.entries += [

@@ -60,12 +60,16 @@ class Entry:
 COLUMNS = tuple(Entry.__dataclass_fields__)
 
 
+_FIGURES = (
+    *("frames", "faces", "deblurred", "seconds", "model"),
+    *("input_sha256", "output_sha256", "weights_sha256", "options_sha256"),
+)
+
+
 def entry_of(row: Row, output: Path) -> Entry:
     """What is said of a file that the journal knows."""
     told, made = row.figures, row.state in FINISHED
-    names = ("frames", "faces", "deblurred", "seconds", "model", "input_sha256", "output_sha256")
-    names = (*names, "weights_sha256", "options_sha256")
-    figures = {name: told[name] for name in names if made and name in told}
+    figures = {name: told[name] for name in _FIGURES if made and name in told}
     seconds = figures.get("seconds", 0.0)
     warnings = [*told.get("repairs", ()), *told.get("losses", ())]
     return Entry(

@@ -91,15 +91,17 @@ class Worker:
             return {}
         if task.kind == "join":
             return self._finished(task, progress)
-        if task.chunk and self._is_split(task):
+        if task.chunk and self._is_split(task, progress):
+            progress.tell()  # of how many frames it is
             return self._surveyed(task)
         return self._finished(task, progress)
 
-    def _is_split(self, task: Task) -> bool:
+    def _is_split(self, task: Task, progress: _Progress) -> bool:
         """Whether a file is done in pieces; what is wrong with it will be said when it is read."""
         target, options = Path(task.target), self._pipeline.video
         try:
             with open_source(Path(task.source), options) as source:
+                progress.start(source.info.estimated_frames)
                 return why_whole(source, target, options, seconds=task.chunk) is None
         except VidFaceDeblurError:
             return False
@@ -186,9 +188,11 @@ class _Progress:
         self._frames += 1
         self._faces += len(result.faces)
         now = time.monotonic()
-        if now - self._last < _TOLD_SECONDS:
-            return
-        self._last = now
+        if now - self._last >= _TOLD_SECONDS:
+            self._last = now
+            self.tell()
+
+    def tell(self) -> None:
         values = {"frames": self._frames, "faces": self._faces, "total": self._total}
         self._tell(Heard("frames", values, self._task))
 

@@ -45,7 +45,7 @@ def dump(gathered: Gathered, file: IO[bytes], *, piece: str, most: int) -> None:
 
 
 def load(path: Path, *, piece: str, most: int) -> Gathered:
-    """Read what `dump` wrote.
+    """Read what `dump` wrote of a piece, where no fewer shots were wanted than now.
 
     Raises:
         PieceError: It is not there, not whole, or of other frames.
@@ -53,13 +53,13 @@ def load(path: Path, *, piece: str, most: int) -> Gathered:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             about = json.loads(arrays["about"].tobytes())
-            wanted = (_VERSION, piece, most)
-            if (about["version"], about["piece"], about["most"]) == wanted:
+            same = (about["version"], about["piece"]) == (_VERSION, piece)
+            if same and about["most"] >= most:
                 tracks = [_track_of(v, f"{n}", arrays) for n, v in enumerate(about["tracks"])]
                 return Gathered(about["frames"], about["end"], tracks)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise PieceError(f"{path} is not there, not whole, or was altered") from error
-    raise PieceError(f"{path} was made of other frames, or for another number of pictures")
+    raise PieceError(f"{path} was made of other frames, or for fewer pictures")
 
 
 def _track_values(track: Track, name: str, arrays: Arrays) -> dict[str, Any]:

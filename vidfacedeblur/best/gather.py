@@ -18,6 +18,9 @@ from vidfacedeblur.events import GONE
 from vidfacedeblur.types import Box, ByteImage, Face
 from vidfacedeblur.work import Work
 
+MOST = 3
+"""Pictures of each track, unless asked for otherwise."""
+
 _USUAL_RATE = 25
 """Frames per second where frames have no time."""
 
@@ -137,7 +140,7 @@ class Gatherer:
         return Gathered(self.frames, self.end, tracks)
 
     def take_in(self, later: Gathered) -> None:
-        """Go on with what was gathered of the frames that follow, by one that wanted as many."""
+        """Go on with what was gathered of the frames that follow, by one that wanted no fewer."""
         for track in later.tracks:
             (number,) = track.numbers
             known = self.tracks.get(number)

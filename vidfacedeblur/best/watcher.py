@@ -8,7 +8,7 @@ from typing import Any
 
 from vidfacedeblur.best.again import AWAY
 from vidfacedeblur.best.files import FaceFiles
-from vidfacedeblur.best.gather import Gathered, Gatherer, Track
+from vidfacedeblur.best.gather import MOST, Gathered, Gatherer, Track
 from vidfacedeblur.best.shots import chosen
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.events import GONE
@@ -43,7 +43,7 @@ class BestFaces:
         folder: Path,
         *,
         source: str,
-        most: int = 3,
+        most: int = MOST,
         provenance: Mapping[str, Any] | None = None,
         wall_of: Callable[[int], float | None] = lambda index: None,
         min_frames: int = 3,
@@ -83,7 +83,7 @@ class BestFaces:
         self._settle_old()
 
     def take_in(self, later: Gathered) -> None:
-        """Go on with what a `Gatherer` of as many pictures gathered of the frames that follow.
+        """Go on with what a `Gatherer` of no fewer pictures gathered of the frames that follow.
 
         Raises:
             OutputError: A picture cannot be written.

@@ -28,6 +28,7 @@ from vidfacedeblur.cli.extras import (
     extras_of,
 )
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
+from vidfacedeblur.cli.page import check_page
 from vidfacedeblur.cli.settings import (
     SETTINGS,
     Setting,
@@ -143,6 +144,7 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
     entry(values["model"])
     options = _options(values)
     check_values(values)
+    check_page(values["html"])
     timings = TimingsFile(values["timings"])
     report = Report(values["report"], values)
     output = Path(flags["output"])

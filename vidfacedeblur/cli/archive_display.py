@@ -25,6 +25,11 @@ SCHEMA = 1
 _LINE_SECONDS = 15.0
 """Between two lines of progress where there is no terminal."""
 _STATUS_SECONDS = 1.0
+_TOLD = (
+    *("input", "output", "state", "error", "exit_code", "attempts"),
+    *("frames", "faces", "deblurred", "seconds", "output_sha256"),
+)
+"""What is told of a file."""
 _CLEAR = "\r\x1b[K"
 
 
@@ -75,9 +80,7 @@ class ArchiveDisplay:
         elif row.error:
             self._display.error(row.error)
         entry = entry_of(row, self._output)
-        names = ("input", "output", "state", "error", "exit_code", "attempts")
-        names = (*names, "frames", "faces", "deblurred", "seconds", "output_sha256")
-        self._tell("file", {name: getattr(entry, name) for name in names})
+        self._tell("file", {name: getattr(entry, name) for name in _TOLD})
 
     def note(self, text: str) -> None:
         """Say once that something is worth knowing: each worker has to say the same."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidfacedeblur.cli.page import JobPage, check_page, page_of
+from vidfacedeblur.cli.page import JobPage, page_of
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
 from vidfacedeblur.events import EventFile, TrackEvents
 
@@ -28,11 +28,8 @@ def check_values(values: dict[str, Any]) -> None:
     """Refuse what contradicts itself, before anything is looked at.
 
     Raises:
-        OptionError: An interval that is none, pictures of faces where none are looked for, or a
-            page that is not called one.
-        OutputError: The page's folder is not there.
+        OptionError: An interval that is none, or pictures of faces where none are looked for.
     """
-    check_page(values["html"])
     if not values["event_interval"] >= 0:
         raise OptionError(f"--event-interval must be 0 or more, got {values['event_interval']:g}")
     if values["best_faces"] and values["faces"] == "none":

@@ -60,7 +60,7 @@ def join(
             damaged: those are removed, to be made anew.
         on_result: Called with each frame's result, in order.
         best: Takes in the pictures of faces that were kept of each piece, and is left open; the
-            work on each piece must have been told of as many.
+            work on each piece must have been told to watch.
 
     Returns:
         What `FaceDeblurPipeline.run` returns; `seconds` are those of all steps together, and the

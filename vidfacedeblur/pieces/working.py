@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from vidfacedeblur.best import Gatherer, dump
+from vidfacedeblur.best import MOST, Gatherer, dump
 from vidfacedeblur.errors import PieceError
 from vidfacedeblur.outcome import frames_ahead
 from vidfacedeblur.pieces.folder import PieceFiles, writing
@@ -60,7 +60,8 @@ def work_piece(
     number: int,
     *,
     on_frame: Callable[[FrameResult], None] = lambda result: None,
-    best: int = 0,
+    watch: bool = False,
+    most: int = MOST,
 ) -> None:
     """Deblur and encode one piece; nothing happens where it is done.
 
@@ -73,7 +74,8 @@ def work_piece(
         folder: Where the survey left the pieces.
         number: Of the piece.
         on_frame: Called with each frame's result, after it was encoded.
-        best: Pictures of each face to keep for `join`'s `BestFaces`; 0 for none.
+        watch: Keep pictures of faces, for `join` to give to a `BestFaces`.
+        most: Of each face so many, at least as many as are wanted then.
 
     Raises:
         PieceError: The piece was not surveyed, or with other options; the source has changed since,
@@ -87,12 +89,12 @@ def work_piece(
         plan = _open_plan(files, stack)
         seconds = plan.head.made.get("seconds", 0)
         check_made(plan.head.made, made_of(pipeline, source, target, seconds), source)
-        if files.are_done(plan.meaning, best=best > 0):
+        if files.are_done(plan.meaning, best=watch):
             return
         files.clear_work()
         opened = stack.enter_context(open_pieces(source, pipeline.video))
         encoder = stack.enter_context(piece_encoder(opened, target, pipeline.video))
-        watcher = Gatherer(best) if best else None
+        watcher = Gatherer(most) if watch else None
         works = stack.enter_context(closing(_restored(pipeline, opened, plan, watcher)))
         with writing(files.packets) as packets, writing(files.results) as results:
             output = _Output(plan, encoder, packets, results)
@@ -101,7 +103,7 @@ def work_piece(
             check_made(plan.head.made, made_of(pipeline, source, target, seconds), source)
             if watcher is not None:
                 with writing(files.best) as file:
-                    dump(watcher.gathered(), file, piece=plan.meaning, most=best)
+                    dump(watcher.gathered(), file, piece=plan.meaning, most=most)
             output.finish(source, begin)
 
 
