@@ -1,4 +1,4 @@
-"""What is checked before workers of a Ray cluster are asked for, and said of those that are lost."""
+"""What is checked before workers of a Ray cluster are asked for, and said of the lost."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,7 +24,6 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # it would send the working folder to all nodes
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # of which it warns in each worker
-    "RAY_py_gcs_connect_timeout_s": "8",
 }
 
 
@@ -58,7 +59,7 @@ def connect(address: str | None) -> Any:
     ray = load()
     if place is not None:
         _check_reachable(address, place)
-    _init(ray, f"Ray at {address} cannot be used", address=address)
+    _init(ray, f"--ray-address {address} cannot be used", address=address)
     return ray
 
 
@@ -95,7 +96,10 @@ def _init(ray: Any, complaint: str, **options: Any) -> None:
             AssertionError,
             ray.exceptions.RayError,
         ) as error:
-            raise EngineError(f"{complaint}: {first_line(error)}") from error
+            why = first_line(error).split(". ")[0]  # it goes on about flags that are not ours
+            raise EngineError(f"{complaint}: {why}") from error
+    # It has no option for it: the last lines of a lost node's log go to standard output.
+    ray._private.worker._worker_logs_enabled = False
 
 
 def first_line(error: BaseException) -> str:
@@ -138,12 +142,24 @@ def _place(address: str) -> tuple[str, int] | None:
 
 def _check_reachable(address: str, place: tuple[str, int]) -> None:
     """Ray itself would try for minutes."""
+    at = f"{place[0]}:{place[1]}"
     try:
         socket.create_connection(place, timeout=_CONNECT_SECONDS).close()
     except OSError as error:
         raise EngineError(
-            f"--ray-address {address}: nothing answers at {place[0]}:{place[1]}"
-            f" ({error.strerror or error}); is the cluster up?"
+            f"--ray-address {address}: nothing answers at {at} ({error.strerror or error});"
+            " is the cluster up?"
+        ) from error
+    # In a process of its own, which can be ended, and whose complaints nobody reads.
+    asks = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check"]
+    try:
+        subprocess.run(
+            [*asks, "--address", at], capture_output=True, timeout=_CONNECT_SECONDS, check=True
+        )
+    except subprocess.SubprocessError as error:
+        raise EngineError(
+            f"--ray-address {address}: what answers at {at} is no Ray cluster, or wants another"
+            " token (RAY_AUTH_TOKEN)"
         ) from error
 
 

@@ -26,7 +26,8 @@ _PRESSING = ("ready", "unfit", "piece", "done", "failed", "lost")
 """What the driver is told at once; the rest when it next asks."""
 
 Message = dict[str, Any]
-"""``what`` and ``values``, as in `Heard`; also ``ready``, and ``unfit``: no work can be done here."""
+"""``what`` and ``values``, as in `Heard`; also ``ready``, ``unfit`` (no work can be done here: an
+error) and ``unseen`` (a folder is not here)."""
 
 
 class RayWorker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -131,12 +132,12 @@ def write_tables(stem: Path, entries: Sequence[Entry], options: Mapping[str, Any
 
 
 def write_joined(path: Path, head: str, contents: Iterable[bytes]) -> None:
-    """Write what was kept of files, one after the other, into one file.
+    """Write what was kept of files, one after the other, into one file; ``-`` is standard output.
 
     Raises:
         OutputError: It cannot be written.
     """
-    with _whole(path, "wb") as file:
+    with _standard() if path == Path("-") else _whole(path, "wb") as file:
         file.write(head.encode())
         for content in contents:
             file.write(unpacked(content))
@@ -181,6 +182,13 @@ def _time(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+@contextmanager
+def _standard() -> Iterator[IO[bytes]]:
+    with writing(Path("-")):
+        yield sys.stdout.buffer
+        sys.stdout.flush()
 
 
 @contextmanager

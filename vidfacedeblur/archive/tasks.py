@@ -64,7 +64,7 @@ class Task:
 
     def join(self) -> Self:
         """The step that puts the pieces together."""
-        return replace(self, kind="join")
+        return replace(self, kind="join", number=0)
 
     def whole(self) -> Self:
         """The file, done in one."""

@@ -86,6 +86,8 @@ def run_many(
     """
     if not values["chunk"] >= 0:
         raise OptionError(f"--chunk must be 0 or more seconds, got {values['chunk']:g}")
+    if values["workers"] is not None and values["workers"] < 1:
+        raise OptionError(f"--workers must be 1 or more, got {values['workers']}")
     shard = _shard(values["shard"])
     known = read_known(output, shard)
     display.status("planning ...")
