@@ -99,16 +99,16 @@ def store_bytes(node: Any) -> int:
 def test_a_node_that_is_killed_costs_nothing_and_one_that_joins_is_used(
     tmp_path: Path, setup: Setup, cluster: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    source = clip(tmp_path, 150)
+    source = clip(tmp_path, 100)
     (tmp_path / "out").mkdir()
     doomed = cluster.add_node(**_NODE)
     executor = open_ray(setup, cluster.address, workers=3)
-    tasks = [task_of(tmp_path, number, source) for number in range(6)]
+    tasks = [task_of(tmp_path, number, source) for number in range(5)]
     lost: list[Heard] = []
     done: set[int] = set()
     joined: list[Any] = []
     end = time.monotonic() + 90
-    while len(done) < 6:
+    while len(done) < 5:
         assert time.monotonic() < end
         while executor.free and tasks:
             executor.submit(tasks.pop(0))
@@ -126,7 +126,7 @@ def test_a_node_that_is_killed_costs_nothing_and_one_that_joins_is_used(
                 done.add(heard.task.file)
     assert [heard.values["node"] for heard in lost] == [True]
     assert "is gone" in lost[0].values["error"]
-    assert len(list((tmp_path / "out").glob("*.mp4"))) == 6
+    assert len(list((tmp_path / "out").glob("*.mp4"))) == 5
     _check_store([cluster.head_node, *joined])
     executor.close()
     assert capfd.readouterr() == ("", "")
