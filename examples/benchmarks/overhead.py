@@ -27,9 +27,11 @@ class Overhead:
     """Of one executor, in seconds."""
 
     per_task: float
-    """That the driver's process is at work, all threads together, for a task handed out and done."""
+    """That the driver's process is at work, in all its threads, for a task handed out and done."""
     per_file: float
-    """The same with the journal, and with the time for which the driver waits for its disk."""
+    """The same, with all else that the driver does for a file."""
+    disk: float
+    """That it waits until the journal is on the disk, for a file."""
     turn: float
     """From one task's submission to the next's, of one worker that needs no time for it."""
 
@@ -53,10 +55,10 @@ def measure(name: str, tasks: int, workers: int) -> Overhead:
             _hand_out(executor, _tasks(folder, tasks))
             turn = (time.perf_counter() - begun) * workers / tasks
             per_task = (time.process_time() - busy) / tasks
-            per_file = _drive(executor, _tasks(folder, tasks), folder)
+            per_file, disk = _drive(executor, _tasks(folder, tasks), folder)
         finally:
             executor.close()
-    return Overhead(per_task, per_file, turn)
+    return Overhead(per_task, per_file, disk, turn)
 
 
 def _open(name: str, workers: int) -> Executor:
@@ -87,17 +89,15 @@ def _hand_out(executor: Executor, tasks: list[Task]) -> None:
         left -= sum(heard.what == "done" for heard in executor.poll(1.0))
 
 
-def _drive(executor: Executor, tasks: list[Task], folder: Path) -> float:
+def _drive(executor: Executor, tasks: list[Task], folder: Path) -> tuple[float, float]:
     with Journal(folder / "archive.sqlite") as journal:
         journal.add((f"{task.file}".encode(), task.source.encode()) for task in tasks)
         timed = _Waits(executor)
-        driver = Driver(
-            journal, timed, tasks, options="", listener=_Quiet(), output=folder
-        )
-        begun, busy = time.perf_counter(), time.process_time()
+        driver = Driver(journal, timed, tasks, options="", listener=_Quiet(), output=folder)
+        begun, busy, own = time.perf_counter(), time.process_time(), time.thread_time()
         driver.run(lambda: False)
-        at_work = time.perf_counter() - begun - timed.waited
-        return max(at_work, time.process_time() - busy) / len(tasks)
+        passed = time.perf_counter() - begun - timed.waited - (time.thread_time() - own)
+        return (time.process_time() - busy) / len(tasks), max(0.0, passed) / len(tasks)
 
 
 class _Waits:

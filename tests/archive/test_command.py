@@ -47,7 +47,7 @@ def wait_until(true: Callable[[], object], process: subprocess.Popen[bytes]) -> 
 
 
 def drafts(out: Path) -> list[Path]:
-    return [path for path in out.rglob(".*.part")]
+    return list(out.rglob(".*.part"))
 
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:
@@ -89,12 +89,11 @@ def test_a_file_that_costs_two_workers(start: Start, tmp_path: Path) -> None:
     source.mkdir()
     write_portrait_clip(source / "long.mkv", frames=900, audio=False)
     process = start(source, out, "--workers", "1")
-    seen: set[Path] = set()
-    for _ in range(2):
-        wait_until(lambda: set(drafts(out)) - seen, process)
-        seen |= set(drafts(out))
-        (worker,) = children(process)
-        os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: drafts(out), process)
+    first = set(drafts(out))
+    os.kill(*children(process), signal.SIGKILL)
+    wait_until(lambda: set(drafts(out)) - first, process)
+    os.kill(*children(process), signal.SIGKILL)
     said = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 1
     assert "the worker was killed by SIGKILL, as one before; left alone from now on" in said

@@ -202,7 +202,7 @@ def test_what_is_wanted_beside_is_made(archive: Archive) -> None:
 
 
 def test_failures_are_kept_and_tried_again_when_asked(archive: Archive) -> None:
-    _, ear, outcome = archive.run({"b": bad})
+    _, _, outcome = archive.run({"b": bad})
     assert archive.states() == {"a": "done", "b": "failed", "c": "done"}
     assert outcome.finished
     assert [row.error for row in outcome.asked] == [
@@ -222,7 +222,7 @@ def test_a_changed_file_that_failed_is_tried_again(archive: Archive) -> None:
 
 
 def test_a_file_that_kills_two_workers_is_left_alone(archive: Archive) -> None:
-    fake, ear, outcome = archive.run({"a": lost})
+    fake, _, outcome = archive.run({"a": lost})
     assert sources(fake) == ["a", "b", "c", "a"]  # its second chance comes last
     assert archive.states() == {"a": "quarantined", "b": "done", "c": "done"}
     (row,) = [row for row in outcome.asked if row.state == "quarantined"]
@@ -306,7 +306,7 @@ def test_a_full_disk_stops_it_and_blames_no_file(
         monkeypatch.setattr(driver_module, "free_bytes", lambda folder: 1 << 20)
         return [("failed", {"error": "No space left on device", "code": 5, "output": True})]
 
-    with pytest.raises(OutputError, match="has 1.0 MiB left; make room"):
+    with pytest.raises(OutputError, match=r"has 1\.0 MiB left; make room"):
         archive.run({"b": full})
     monkeypatch.undo()
     assert archive.states() == {"a": "done", "b": "planned", "c": "planned"}

@@ -44,9 +44,9 @@ _HEAD = {
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning:ray")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head without room for workers; nodes are added."""
+    """A head without room for workers; nodes are added, and stay."""
     ray = pytest.importorskip("ray", reason="Ray is not installed")
     from ray.cluster_utils import Cluster
 
@@ -54,6 +54,13 @@ def cluster() -> Iterator[Any]:
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+def with_node(cluster: Any) -> Any:
+    """The cluster, which has a node with room for a worker."""
+    if not cluster.worker_nodes:
+        cluster.add_node(**_NODE)
+    return cluster
 
 
 @pytest.fixture
@@ -90,7 +97,7 @@ def raylet(node: Any) -> int:
 def store_bytes(node: Any) -> int:
     """Bytes of a node's object store that were ever written to: of its file in shared memory."""
     handles = Path(f"/proc/{raylet(node)}/fd").iterdir()
-    stores = [handle for handle in handles if "plasma" in os.readlink(handle)]
+    stores = [handle for handle in handles if "plasma" in str(handle.readlink())]
     files = {stat.st_ino: stat for stat in (handle.stat() for handle in stores)}
     assert files
     return 512 * max(stat.st_blocks for stat in files.values())
@@ -129,6 +136,7 @@ def test_a_node_that_is_killed_costs_nothing_and_one_that_joins_is_used(
     assert len(list((tmp_path / "out").glob("*.mp4"))) == 5
     _check_store([cluster.head_node, *joined])
     executor.close()
+    cluster.remove_node(doomed, allow_graceful=False)
     assert capfd.readouterr() == ("", "")
 
 
@@ -145,8 +153,7 @@ def _check_store(nodes: list[Any]) -> None:
 
 def test_stop_leaves_nothing_behind(tmp_path: Path, setup: Setup, cluster: Any) -> None:
     source = clip(tmp_path, 600)
-    cluster.add_node(**_NODE)
-    executor = open_ray(setup, cluster.address, workers=2)  # for one there is no room
+    executor = open_ray(setup, with_node(cluster).address, workers=9)  # they do not find room
     until(executor, lambda heard: executor.free > 0)
     executor.submit(task_of(tmp_path, 0, source))
     until(executor, lambda heard: any(one.what == "frames" for one in heard))
@@ -161,15 +168,15 @@ def test_stop_leaves_nothing_behind(tmp_path: Path, setup: Setup, cluster: Any) 
 def test_what_keeps_workers_from_beginning_is_raised(
     tmp_path: Path, setup: Setup, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.add_node(**_NODE)
+    with_node(cluster)
     wrong = replace(setup, model=replace(setup.model, weights=tmp_path / "none.safetensors"))
-    executor = open_ray(wrong, cluster.address, None)
+    executor = open_ray(wrong, cluster.address, 1)
     with pytest.raises(WeightsError, match=r"none\.safetensors"):
         until(executor, lambda heard: False)
     executor.close()
 
     monkeypatch.setattr("vidfacedeblur.archive.ray_executor.__version__", "9.9")
-    executor = open_ray(setup, cluster.address, None)
+    executor = open_ray(setup, cluster.address, 1)
     with pytest.raises(EngineError, match=r"has vidfacedeblur .*, this machine 9\.9; install"):
         until(executor, lambda heard: False)
     executor.close()

@@ -155,10 +155,13 @@ class RayExecutor:
     def _fill(self) -> None:
         """Ask for the workers that are missing, where there is room or may be one day."""
         now = time.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
+        if now - self._looked < _LOOK_SECONDS * self._patience:
             return
         self._looked = now
-        nodes = self._ray.nodes()
+        try:
+            nodes = self._ray.nodes()
+        except self._ray.exceptions.RayError as error:
+            raise EngineError("the Ray cluster cannot be reached any more") from error
         self._rooms = {node["NodeID"]: room_of(node, self.cores, self._share) for node in nodes}
         wanted = self.workers or max(1, sum(self._rooms.values()))
         wanted = min(wanted, self.most or wanted)

@@ -143,11 +143,14 @@ def write_joined(path: Path, head: str, contents: Iterable[bytes]) -> None:
             file.write(unpacked(content))
 
 
-def write_pages_index(path: Path, entries: Sequence[Entry], pages: Mapping[str, Path]) -> None:
+def write_pages_index(
+    path: Path, title: str, entries: Sequence[Entry], pages: Mapping[str, Path]
+) -> None:
     """Write the page that leads to the files' own.
 
     Args:
         path: The page.
+        title: What it is called.
         entries: The archive's files.
         pages: By input, where its own page is.
 
@@ -175,7 +178,7 @@ def write_pages_index(path: Path, entries: Sequence[Entry], pages: Mapping[str, 
         )
         for entry in entries
     ]
-    write_index(path, listed, title=path.stem)
+    write_index(path, listed, title=title)
 
 
 def _time(seconds: float | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,25 +9,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from vidfacedeblur.archive.beside import Beside, line_of
 from vidfacedeblur.archive.spool import Spool
 from vidfacedeblur.archive.tasks import Heard, Setup, Task
 from vidfacedeblur.best import BestFaces
 from vidfacedeblur.compare import compare
 from vidfacedeblur.errors import OutputError, PieceError, VidFaceDeblurError, exit_code
-from vidfacedeblur.events import TrackEvents
-from vidfacedeblur.outcome import hash_of
 from vidfacedeblur.pieces import join, pieces_ready, survey, why_whole, work_piece
 from vidfacedeblur.pipeline import FaceDeblurPipeline
 from vidfacedeblur.records import timing_row
-from vidfacedeblur.report import RunRecord, prune, write_page
 from vidfacedeblur.types import FrameResult, RunSummary
 from vidfacedeblur.video import open_source
 
 _TOLD_SECONDS = 0.5
 """Between two words on how far a task is."""
-
-_PRUNED = 2000
-"""Frames after which pictures that no page would show are removed."""
 
 Tell = Callable[[Heard], None]
 
@@ -71,7 +65,7 @@ class Worker:
         try:
             return Heard("done", self._done(task), task)
         except Exception as error:  # noqa: BLE001 - one file's failure is not the archive's
-            values = {"error": _line(error), "code": exit_code(error)}
+            values = {"error": line_of(error), "code": exit_code(error)}
             values["split"] = isinstance(error, PieceError)
             values["output"] = isinstance(error, OutputError | OSError)
             return Heard("failed", values, task)
@@ -128,36 +122,61 @@ class Worker:
 
     def _finished(self, task: Task, progress: _Progress) -> dict[str, Any]:
         """The output, and what is made beside it."""
-        with _Beside(task, self._pipeline) as beside:
+        with ExitStack() as stack:
+            beside = self._beside(task, stack)
 
             def take(result: FrameResult) -> None:
                 beside.add(result)
                 if task.kind == "file":
                     progress.add(result)
 
-            summary = self._ran(task, beside, progress, take)
+            summary = self._ran(task, beside.best, progress, take)
             beside.end(summary)
         if task.extras.compare:
             self._compare(task)
         return {"summary": asdict(summary)}
 
+    def _beside(self, task: Task, stack: ExitStack) -> Beside:
+        extras, folder, source = task.extras, Path(task.folder), Path(task.source)
+        events = stack.enter_context(Spool(folder, "events")) if extras.events else None
+        timings = stack.enter_context(Spool(folder, "timings")) if extras.timings else None
+
+        def add_row(result: FrameResult) -> None:
+            if timings is not None:
+                timings.add(timing_row(source, result, f".{extras.timings}"))
+
+        return stack.enter_context(
+            Beside(
+                source,
+                Path(task.target),
+                self._pipeline,
+                scratch=folder,
+                events=None if events is None else events.add_values,
+                interval=extras.interval,
+                take=add_row,
+                faces=_path(extras.faces),
+                page=_path(extras.page),
+                index=_path(extras.index),
+            )
+        )
+
     def _ran(
         self,
         task: Task,
-        beside: _Beside,
+        best: BestFaces | None,
         progress: _Progress,
         take: Callable[[FrameResult], None],
     ) -> RunSummary:
         source, target = Path(task.source), Path(task.target)
         if task.kind == "join":
             folder = Path(task.folder)
-            return join(self._pipeline, source, target, folder, on_result=take, best=beside.best)
+            return join(self._pipeline, source, target, folder, on_result=take, best=best)
         return self._pipeline.run(
             source,
             target,
             on_start=lambda info: progress.start(info.estimated_frames),
             on_frame=take,
-            watcher=beside.best,
+            watcher=best,
         )
 
     def _compare(self, task: Task) -> None:
@@ -197,100 +216,5 @@ class _Progress:
         self._tell(Heard("frames", values, self._task))
 
 
-class _Beside:
-    """What is made of a file beside its output: events, timings, pictures of faces, a page."""
-
-    def __init__(self, task: Task, pipeline: FaceDeblurPipeline) -> None:
-        self._task = task
-        self._extras = task.extras
-        self._source = Path(task.source)
-        self._pipeline = pipeline
-        self._record = RunRecord() if task.extras.page else None
-        self._events: TrackEvents | None = None
-        self._timings: Spool | None = None
-        self._stack = ExitStack()
-        self._faces = self._place()
-        self.best: BestFaces | None = None
-        """Watches for the best pictures of each face; None where nobody wants them."""
-
-    def __enter__(self) -> _Beside:
-        with self._stack as stack:
-            folder, extras = Path(self._task.folder), self._extras
-            if extras.events:
-                spool = stack.enter_context(Spool(folder, "events"))
-                self._events = TrackEvents(
-                    spool.add_values, source=self._task.source, interval=extras.interval
-                )
-            if extras.timings:
-                self._timings = stack.enter_context(Spool(folder, "timings"))
-            if self._faces is not None:
-                sha256 = hash_of(self._source, lambda text: None) if extras.faces else None
-                self.best = BestFaces(
-                    self._faces,
-                    source=self._task.source,
-                    provenance=self._pipeline.provenance(sha256),
-                    overwrite=True,
-                )
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._stack.close()
-        if isinstance(error, Exception):
-            self._page(None, _line(error))
-
-    def add(self, result: FrameResult) -> None:
-        if self._events:
-            self._events.add(result)
-        if self._timings:
-            self._timings.add(timing_row(self._source, result, f".{self._extras.timings}"))
-        if self._record:
-            self._record.add(result)
-            if self._faces and not self._extras.faces and self._record.frames % _PRUNED == 0:
-                prune(self._faces)
-
-    def end(self, summary: RunSummary) -> None:
-        """Faces that are there at the end are told of only if the run came to it."""
-        if self._events:
-            self._events.flush()
-        if self.best:
-            self.best.close()
-        self._page(summary, None)
-
-    def _place(self) -> Path | None:
-        """Where pictures of faces go: where the user wants them, or where the page takes them."""
-        if self._extras.faces:
-            return Path(self._extras.faces)
-        if self._extras.page and self._pipeline.faces.faces != "none":
-            return Path(self._task.folder) / "faces"
-        return None
-
-    def _page(self, summary: RunSummary | None, error: str | None) -> None:
-        if self._record is None:
-            return
-        page = Path(str(self._extras.page))
-        page.parent.mkdir(parents=True, exist_ok=True)
-        faces = self._faces if self._faces is not None and self._faces.is_dir() else None
-        write_page(
-            page,
-            title=self._source.name,
-            record=self._record,
-            summary=summary,
-            error=error,
-            faces=faces,
-            provenance=self._pipeline.provenance(summary.input_sha256 if summary else None),
-            output_link=_link(Path(self._task.target), page) if summary else None,
-            index_link=_link(Path(self._extras.index), page) if self._extras.index else None,
-        )
-
-
-def _link(target: Path, page: Path) -> str:
-    """The way from a page to a file, where both stay where they are to each other."""
-    return os.path.relpath(target.absolute(), page.absolute().parent)
-
-
-def _line(error: Exception) -> str:
-    """What went wrong, in one line; what nobody foresaw is said to be so."""
-    plain = isinstance(error, VidFaceDeblurError | OSError)
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if plain else f"internal error, {type(error).__name__}: {text}"
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

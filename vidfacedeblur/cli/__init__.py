@@ -21,14 +21,14 @@ from vidfacedeblur.cli.comparing import check_comparison, write_comparisons
 from vidfacedeblur.cli.display import Display
 from vidfacedeblur.cli.extras import (
     STANDARD,
-    Extras,
+    Told,
+    beside,
+    check_page,
     check_places,
     check_values,
     event_file,
-    extras_of,
 )
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
-from vidfacedeblur.cli.page import check_page
 from vidfacedeblur.cli.settings import (
     SETTINGS,
     Setting,
@@ -177,8 +177,10 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
         report.add_skipped(job.source)
     with _signals_stop():
         with report, timings, event_file(values["events"]) as file:
-            extras = extras_of(file, places, values)
-            codes = [_one(job, options, display, timings, report, extras) for job in plan.jobs]
+            codes = [
+                _one(job, options, display, timings, report, Told(file, places, values))
+                for job in plan.jobs
+            ]
         write_comparisons(comparisons, values, video, display)
     return codes[0] if codes else OK
 
@@ -218,30 +220,30 @@ def _one(
     display: Display,
     timings: TimingsFile,
     report: Report,
-    extras: Extras,
+    told: Told,
 ) -> int:
     """Run the one job."""
     chosen, faces, video = options
     try:
         with (
             open_pipeline(chosen, faces, display, video) as pipeline,
-            extras.of(job, pipeline, display) as told,
+            beside(job, pipeline, told, display) as made,
             display.progress_of(job.source.name) as bar,
         ):
 
             def count(result: FrameResult) -> None:
                 bar.add(result)
                 timings.add(job.source, result)
-                told.add(result)
+                made.add(result)
 
             summary: RunSummary = pipeline.run(
                 job.source,
                 job.target,
                 on_start=lambda info: bar.start(info.estimated_frames),
                 on_frame=count,
-                watcher=told.watcher,
+                watcher=made.best,
             )
-            told.done(summary)
+            made.end(summary)
     except Exception as error:
         report.add_failure(job.source, error, exit_code(error))
         raise

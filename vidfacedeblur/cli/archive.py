@@ -233,7 +233,8 @@ def _write(journal: Journal, outcome: Outcome, request: Request, values: Mapping
         write_joined(values["events"], "", kept["events"])
     if values["html"]:
         pages = {str(job.source.absolute()): _page(job, request, values) for job in request.jobs}
-        write_pages_index(values["html"], outcome.entries, pages)
+        title = request.output.absolute().name
+        write_pages_index(values["html"], title, outcome.entries, pages)
 
 
 def _page(job: Job, request: Request, values: Mapping[str, Any]) -> Path:

@@ -7,19 +7,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from vidfacedeblur.cli.page import JobPage, page_of
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
-from vidfacedeblur.events import EventFile, TrackEvents
+from vidfacedeblur.events import EventFile
 
 if TYPE_CHECKING:
+    from vidfacedeblur.archive.beside import Beside
     from vidfacedeblur.best import BestFaces
     from vidfacedeblur.cli.display import Display
     from vidfacedeblur.pipeline import FaceDeblurPipeline
     from vidfacedeblur.plan import Job, Plan
-    from vidfacedeblur.restore import Watcher
-    from vidfacedeblur.types import FrameResult, RunSummary
 
 STANDARD = Path("-")
 
@@ -34,6 +33,21 @@ def check_values(values: dict[str, Any]) -> None:
         raise OptionError(f"--event-interval must be 0 or more, got {values['event_interval']:g}")
     if values["best_faces"] and values["faces"] == "none":
         raise OptionError("--best-faces needs faces, but --faces none looks for none")
+
+
+def check_page(path: Path | None) -> None:
+    """Refuse a page that could not be written, before anything is looked at.
+
+    Raises:
+        OptionError: It is not called .html.
+        OutputError: Its folder is not there.
+    """
+    if path is None:
+        return
+    if path.suffix != ".html":
+        raise OptionError(f"--html must end in .html, got {path}")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
 
 
 def check_places(
@@ -74,80 +88,52 @@ def check_places(
 
 
 @dataclass(frozen=True)
-class Extras:
-    """What the jobs of a run tell of faces; does nothing where nothing is asked for.
+class Told:
+    """Where what is told of faces goes, and how."""
+
+    file: EventFile | None
+    """Of events, open; None for nowhere."""
+    places: dict[Job, Path]
+    """Where each job's best faces go."""
+    values: dict[str, Any]
+    """The settled options."""
+
+
+@contextmanager
+def beside(
+    job: Job,
+    pipeline: FaceDeblurPipeline,
+    told: Told,
+    display: Display,
+) -> Iterator[Beside]:
+    """What one input's run tells of faces; those that are there at its end, only if it succeeds.
 
     Args:
-        events: Where events go, open; None for nowhere.
-        interval: Seconds between two events of a face.
-        places: Where each job's best faces go.
-        replace: Whether pictures that are there are replaced.
-        html: The page of the one job; None for none.
+        job: What is run.
+        pipeline: By what.
+        told: Where to, and how.
+        display: Told of the pictures.
     """
+    from vidfacedeblur.archive.beside import Beside
 
-    events: EventFile | None
-    interval: float
-    places: dict[Job, Path]
-    replace: bool
-    html: Path | None = None
-
-    @contextmanager
-    def of(self, job: Job, pipeline: FaceDeblurPipeline, display: Display) -> Iterator[JobExtras]:
-        """What one job tells; faces that are there at its end are told of only if it succeeds."""
-        events = self._events(job)
-        best = self._best(job, pipeline, display)
-        with page_of(self.html, job, pipeline, display, faces=self.places.get(job)) as page:
-            yield JobExtras(events, best, page)
-            # After an error nobody knows whether they are gone.
-            if events:
-                events.flush()
-            if best:
-                best.close()
-                display.note(_told(best, self.places[job]))
-
-    def _events(self, job: Job) -> TrackEvents | None:
-        if self.events is None:
-            return None
-        return TrackEvents(self.events, source=str(job.source), interval=self.interval)
-
-    def _best(self, job: Job, pipeline: FaceDeblurPipeline, display: Display) -> BestFaces | None:
-        if job not in self.places:
-            return None
-        from vidfacedeblur.best import BestFaces
-        from vidfacedeblur.outcome import hash_of
-
-        return BestFaces(
-            self.places[job],
-            source=str(job.source),
-            provenance=pipeline.provenance(hash_of(job.source, display.status)),
-            overwrite=self.replace,
+    values, places = told.values, told.places
+    with TemporaryDirectory(prefix="vidfacedeblur-") as scratch:
+        made = Beside(
+            job.source,
+            job.target,
+            pipeline,
+            scratch=Path(scratch),
+            events=told.file,
+            interval=values["event_interval"],
+            faces=places.get(job),
+            overwrite=values["overwrite"],
+            page=values["html"],
+            say=display.status,
         )
-
-
-@dataclass(frozen=True)
-class JobExtras:
-    """What one job tells."""
-
-    events: TrackEvents | None
-    best: BestFaces | None
-    page: JobPage | None = None
-
-    @property
-    def watcher(self) -> Watcher | None:
-        """Who is shown the frames: one at most, since a page takes what is kept anyway."""
-        return self.best or (self.page.watcher if self.page else None)
-
-    def add(self, result: FrameResult) -> None:
-        """Take in a finished frame."""
-        if self.events:
-            self.events.add(result)
-        if self.page:
-            self.page.add(result)
-
-    def done(self, summary: RunSummary) -> None:
-        """Take in what the run did."""
-        if self.page:
-            self.page.summary = summary
+        with made:
+            yield made
+        if made.best and job in places:
+            display.note(_told(made.best, places[job]))
 
 
 def event_file(
@@ -155,11 +141,6 @@ def event_file(
 ) -> AbstractContextManager[EventFile | None]:
     """The events' file, to be opened; None where there is none."""
     return nullcontext() if path is None else EventFile(path, live=live)
-
-
-def extras_of(file: EventFile | None, places: dict[Job, Path], values: dict[str, Any]) -> Extras:
-    """What a run over one input tells of faces."""
-    return Extras(file, values["event_interval"], places, values["overwrite"], values["html"])
 
 
 def check_folder(flag: str, folder: Path, inputs: Sequence[Path], output: Path) -> None:
