@@ -46,6 +46,7 @@ def make_plan(
     *,
     suffix_of: Callable[[Path], str] = output_suffix,
     scan: ScanOptions | None = None,
+    as_many: bool = False,
     to_folder: bool = False,
     overwrite: bool = False,
     skip_existing: bool = False,
@@ -57,6 +58,7 @@ def make_plan(
         output: A file for one input file; otherwise a folder, which may not exist yet.
         suffix_of: The suffix to write an input with; opens it, and raises `InputError`.
         scan: Which files of a folder are taken.
+        as_many: Plan one input like several.
         to_folder: Take `output` for a folder even for one input.
         overwrite: An existing output of one input is replaced.
         skip_existing: One input whose output exists is left out.
@@ -70,7 +72,7 @@ def make_plan(
         raise OptionError("--overwrite and --skip-existing contradict each other; give one")
     if STANDARD in (*inputs, output):
         return _piped(inputs, output, overwrite=overwrite, skip_existing=skip_existing)
-    many = is_many(inputs)
+    many = as_many or is_many(inputs)
     if many and output.exists() and not output.is_dir():
         raise OptionError(f"several inputs need a folder as --output, but {output} is a file")
     if many:

@@ -244,6 +244,19 @@ def test_two_runs_at_once(start: Start, small_weights: Path, tmp_path: Path) -> 
     first.communicate(timeout=30)
 
 
+def test_one_input_may_be_run_like_several(
+    small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip, out = tmp_path / "clip.mp4", tmp_path / "out"
+    write_portrait_clip(clip, frames=4)
+    base = [str(clip), "--weights", str(small_weights), "-q", "--workers", "1"]
+    assert main([*base, "-o", str(out) + "/"]) == 0
+    assert names(out) == [*TABLES, "clip_deblurred.mp4"]
+    capsys.readouterr()
+    assert main([*base, "-o", str(tmp_path / "o.mp4")]) == 2
+    assert "--workers is for several inputs, or a folder as --output" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "code", "says"),
     [

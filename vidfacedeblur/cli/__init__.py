@@ -152,7 +152,7 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
     from vidfacedeblur.plan import is_many, make_plan
     from vidfacedeblur.video import find_suffix
 
-    if is_many(inputs):
+    if is_many(inputs) or _asks_for_archive(values, flags["output"]):
         from vidfacedeblur.archive.tasks import Setup
         from vidfacedeblur.cli.archive import run_many
 
@@ -183,6 +183,20 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
             ]
         write_comparisons(comparisons, values, video, display)
     return codes[0] if codes else OK
+
+
+def _asks_for_archive(values: dict[str, Any], output: str) -> bool:
+    """Whether one input is to be run as several are.
+
+    Raises:
+        OptionError: It is, but there is no folder for the journal.
+    """
+    names = ("workers", "shard", "status", "dry_run", "retry_failed")
+    asked = next((name for name in names if values[name]), None)
+    if asked and not (output.endswith("/") or Path(output).is_dir()):
+        flag = asked.replace("_", "-")
+        raise OptionError(f"--{flag} is for several inputs, or a folder as --output: -o OUT/")
+    return asked is not None
 
 
 def _keep_apart(plan: Plan, values: dict[str, Any]) -> None:

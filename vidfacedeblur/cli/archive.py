@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -43,6 +44,10 @@ from vidfacedeblur.records import Report, summary_of_values, timing_head
 
 if TYPE_CHECKING:
     from vidfacedeblur.cli.display import Display
+
+
+_SAID_SECONDS = 5.0
+"""Between two words on how far the planning is."""
 
 
 @dataclass
@@ -91,7 +96,7 @@ def run_many(
     shard = _shard(values["shard"])
     known = read_known(output, shard)
     display.status("planning ...")
-    plan = _plan(inputs, output, values, known)
+    plan = _plan(inputs, output, values, known, display.status)
     check(plan)
     request = Request(
         plan,
@@ -153,13 +158,23 @@ def _shard(text: str | None) -> Shard | None:
 
 
 def _plan(
-    inputs: Sequence[Path], output: Path, values: Mapping[str, Any], known: Mapping[bytes, Row]
+    inputs: Sequence[Path],
+    output: Path,
+    values: Mapping[str, Any],
+    known: Mapping[bytes, Row],
+    say: Callable[[str], None],
 ) -> Plan:
     """The plan; a file that was opened for an earlier one is not opened again."""
     before = {row.source: row for row in known.values()}
+    seen, said = 0, time.monotonic()
     with Prober() as prober:
 
         def suffix_of(path: Path) -> str:
+            nonlocal seen, said
+            seen += 1
+            if time.monotonic() - said > _SAID_SECONDS:
+                said = time.monotonic()
+                say(f"planning: {seen} files looked at ...")
             row = before.get(os.fsencode(path.absolute()))
             if row is not None and identity(path) == (row.size, row.mtime):
                 return Path(row.target_name).suffix
@@ -175,6 +190,7 @@ def _plan(
                 hidden=values["hidden"],
                 follow_links=values["follow_links"],
             ),
+            as_many=True,
             overwrite=values["overwrite"],
             skip_existing=values["skip_existing"],
         )
