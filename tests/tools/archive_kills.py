@@ -143,8 +143,7 @@ def frames_hash(path: Path) -> str:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             digest.update(repr((frame.pts, frame.time_base)).encode())
-            for plane in frame.reformat(format="rgb24").planes:
-                digest.update(bytes(plane))
+            digest.update(frame.to_ndarray(format="rgb24").tobytes())
     return digest.hexdigest()
 
 

@@ -152,7 +152,7 @@ class LocalExecutor:
 
     def close(self) -> None:
         for crew in self._crews:
-            if crew.task is not None:
+            if crew.task is not None or not crew.ready:
                 crew.child.kill()
         for crew in self._crews:
             crew.child.close()

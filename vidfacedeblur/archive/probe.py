@@ -17,7 +17,7 @@ from typing import Self
 
 from vidfacedeblur.archive.link import Child, parent_link, receive
 from vidfacedeblur.errors import DamagedInputError, InputError
-from vidfacedeblur.video import output_suffix
+from vidfacedeblur.video import glance
 
 _LONGEST_SECONDS = 30.0
 
@@ -26,6 +26,8 @@ class Prober:
     """Tells the suffix of a file's output; a context manager."""
 
     def __init__(self) -> None:
+        self.seconds: dict[Path, float] = {}
+        """How long the files say that they are; those that say nothing are not there."""
         self._child: Child | None = None
 
     def __enter__(self) -> Self:
@@ -58,6 +60,8 @@ class Prober:
             raise DamagedInputError(f"{path}: it cannot be opened without harm") from error
         if "suffix" not in answer:
             raise InputError(answer["error"])
+        if answer["seconds"] is not None:
+            self.seconds[path] = float(answer["seconds"])
         return str(answer["suffix"])
 
     def _drop(self, *, at_once: bool = False) -> None:
@@ -77,7 +81,8 @@ def main() -> None:
         while True:
             path = Path(receive(link)["path"])
             try:
-                answer = {"suffix": output_suffix(path)}
+                suffix, seconds = glance(path)
+                answer = {"suffix": suffix, "seconds": seconds}
             except Exception as error:  # noqa: BLE001 - the file's own job says what it is
                 answer = {"error": str(error)}
             link.send_bytes(json.dumps(answer).encode())

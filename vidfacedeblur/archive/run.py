@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,6 +81,8 @@ class Request:
     shard: Shard | None = None
     chunk: float = 0.0
     """Seconds of the pieces in which long videos are done; 0: never in pieces."""
+    seconds: Mapping[Path, float] = field(default_factory=dict)
+    """How long inputs are, as far as that is known."""
 
     @property
     def stem(self) -> Path:
@@ -226,7 +228,7 @@ def _work(
     if not tasks:
         listener.chosen(choices, Progress(0, 0))
         return
-    executor = open_executor(request.setup, _most(tasks, request.chunk))
+    executor = open_executor(request.setup, _most(tasks, request))
     try:
         driver = Driver(
             journal,
@@ -244,9 +246,13 @@ def _work(
         remove_strays(output, journal.path, {Path(task.folder) for task in tasks})
 
 
-def _most(tasks: Sequence[Task], chunk: float) -> int:
+def _most(tasks: Sequence[Task], request: Request) -> int:
     """Workers that may have something to do: of a long video, each its piece."""
-    return len(tasks) if not chunk else 1 << 16
+    pieces = [
+        int(request.seconds.get(Path(task.source), 0.0) / task.chunk) if task.chunk else 1
+        for task in tasks
+    ]
+    return sum(max(1, count) for count in pieces)
 
 
 def _planned(journal: Journal, choices: Sequence[Choice], request: Request) -> list[Task]:

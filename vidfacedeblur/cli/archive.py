@@ -96,7 +96,7 @@ def run_many(
     shard = _shard(values["shard"])
     known = read_known(output, shard)
     display.status("planning ...")
-    plan = _plan(inputs, output, values, known, display.status)
+    plan, seconds = _plan(inputs, output, values, known, display.status)
     check(plan)
     request = Request(
         plan,
@@ -105,6 +105,7 @@ def run_many(
         extras=_extras(plan, inputs, output, values, replace=bool(known)),
         shard=shard,
         chunk=values["chunk"],
+        seconds=seconds,
         **{name: values[name] for name in ("overwrite", "skip_existing", "retry_failed")},
     )
     if values["dry_run"]:
@@ -163,8 +164,8 @@ def _plan(
     values: Mapping[str, Any],
     known: Mapping[bytes, Row],
     say: Callable[[str], None],
-) -> Plan:
-    """The plan; a file that was opened for an earlier one is not opened again."""
+) -> tuple[Plan, dict[Path, float]]:
+    """The plan, and how long files are; what is finished is not opened again."""
     before = {row.source: row for row in known.values()}
     seen, said = 0, time.monotonic()
     with Prober() as prober:
@@ -176,11 +177,15 @@ def _plan(
                 said = time.monotonic()
                 say(f"planning: {seen} files looked at ...")
             row = before.get(os.fsencode(path.absolute()))
-            if row is not None and identity(path) == (row.size, row.mtime):
+            if (
+                row is not None
+                and row.state in FINISHED
+                and identity(path) == (row.size, row.mtime)
+            ):
                 return Path(row.target_name).suffix
             return prober.suffix_of(path)
 
-        return make_plan(
+        plan = make_plan(
             inputs,
             output,
             suffix_of=suffix_of,
@@ -194,6 +199,7 @@ def _plan(
             overwrite=values["overwrite"],
             skip_existing=values["skip_existing"],
         )
+        return plan, prober.seconds
 
 
 def _extras(

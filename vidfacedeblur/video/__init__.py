@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 from av.container import InputContainer
 
 from vidfacedeblur.config import VideoOptions
@@ -70,6 +71,7 @@ __all__ = [
     "composer",
     "find_suffix",
     "frames_from",
+    "glance",
     "has_picture",
     "is_own_suffix",
     "look_of",
@@ -231,11 +233,22 @@ def output_suffix(path: Path) -> str:
     Raises:
         InputError: The input is missing or unreadable.
     """
+    return glance(path)[0]
+
+
+def glance(path: Path) -> tuple[str, float | None]:
+    """As `output_suffix`, and how long the input says that it is, in seconds; None if unknown.
+
+    Raises:
+        InputError: The input is missing or unreadable.
+    """
     kind = picture_kind(path)
     if kind is not None:
-        return picture_suffix(kind, path.suffix.lower())
+        return picture_suffix(kind, path.suffix.lower()), None
     with open_container(path) as container:
-        return suffix_of(container, path)
+        length = container.duration
+        seconds = None if length is None else length / av.time_base
+        return suffix_of(container, path), seconds
 
 
 def suffix_of(container: InputContainer, path: Path) -> str:
