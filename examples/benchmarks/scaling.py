@@ -156,6 +156,7 @@ def draw(results: dict[str, list[Ran]], files: int, path: Path) -> None:
     axes.axhline(0.9, color="grey", linewidth=0.8, linestyle="--")
     axes.set_xscale("log")
     axes.set_xticks(NODES, [f"{count:,}" for count in NODES])
+    axes.minorticks_off()
     axes.set_ylim(0, 1.04)
     axes.set_xlabel("nodes, with one worker each")
     axes.set_ylabel("efficiency: work / (nodes × time)")

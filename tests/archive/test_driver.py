@@ -148,6 +148,17 @@ def archive(tmp_path: Path) -> Archive:
     return Archive(tmp_path, "a", "b", "c")
 
 
+@dataclass
+class Times:
+    """Says yes after so many questions."""
+
+    left: int
+
+    def over(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
 def sources(fake: Fake) -> list[str]:
     return [Path(task.source).name for task in fake.tasks]
 
@@ -241,16 +252,30 @@ def test_a_worker_that_dies_once_costs_nothing(archive: Archive) -> None:
     assert outcome.finished
 
 
+def test_nodes_that_are_lost_blame_no_file(archive: Archive) -> None:
+    def gone(task: Task) -> list[tuple[str, dict[str, Any]]]:
+        return [("lost", {"error": "its node is gone", "node": True})]
+
+    answers = iter([gone, gone, gone, good])
+    _, _, outcome = archive.run({"a": lambda task: next(answers)(task)})
+    assert set(archive.states().values()) == {"done"}
+    assert outcome.finished
+
+
+def test_the_longest_come_first_and_suspects_last(archive: Archive) -> None:
+    seconds = {archive.source / name: length for name, length in (("b", 2.0), ("c", 9.0))}
+    fake, _, _ = archive.run({name: lambda task: [] for name in "abc"}, stopped=Times(1).over)
+    for _ in range(2):
+        with Journal(archive.out / "archive.sqlite") as journal:
+            journal.begin(3)
+            journal.recover()
+    fake, _, _ = archive.run(seconds=seconds)
+    assert sources(fake) == ["b", "a", "c"]
+
+
 def test_a_stop_leaves_everything_to_be_gone_on_with(archive: Archive) -> None:
-    count = 0
-
-    def stopped() -> bool:
-        nonlocal count
-        count += 1
-        return count > 1
-
     silent: dict[str, Answer] = {"b": lambda task: []}
-    fake, _, outcome = archive.run(silent, stopped=stopped)
+    fake, _, outcome = archive.run(silent, stopped=Times(1).over)
     assert fake.stopped
     assert fake.closed
     assert not outcome.finished

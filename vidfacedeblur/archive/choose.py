@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -162,10 +162,18 @@ def _hash(path: Path) -> str | None:
         return None
 
 
-def rank(choices: Iterable[Choice]) -> list[Choice]:
-    """The files that are done, in order: those at which a run ended without a word come last."""
-    todo = [choice for choice in choices if choice.why is not None]
-    return sorted(todo, key=lambda choice: choice.row.interruptions if choice.row else 0)
+def rank(choices: Iterable[Choice], seconds: Mapping[Path, float]) -> list[Choice]:
+    """The files that are done, in order.
+
+    Those at which runs ended without a word more than once come last: it may be their fault. The
+    longest come first, so that no worker is left with one when all others are through.
+    """
+
+    def key(choice: Choice) -> tuple[int, float]:
+        interruptions = choice.row.interruptions if choice.row else 0
+        return max(0, interruptions - 1), -seconds.get(choice.job.source, 0.0)
+
+    return sorted((choice for choice in choices if choice.why is not None), key=key)
 
 
 __all__ = ["FINISHED", "Choice", "Rules", "choose", "identity", "is_same_input", "key_of", "rank"]

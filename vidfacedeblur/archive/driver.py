@@ -205,7 +205,8 @@ class Driver:
     def _lost(self, task: Task, values: dict[str, Any]) -> None:
         """A worker ended at a task: its file gets another chance, after all others."""
         opened = self._open[task.file]
-        deaths = self._journal.row(task.file).deaths + 1
+        # A node that is gone took whatever was there with it; no file is to blame.
+        deaths = self._journal.row(task.file).deaths + (not values.get("node"))
         self._journal.change(task.file, deaths=deaths)
         self._clear(task)
         if deaths >= _DEATHS:

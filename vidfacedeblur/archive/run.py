@@ -262,7 +262,7 @@ def _planned(journal: Journal, choices: Sequence[Choice], request: Request) -> l
     rows = {row.target: row for row in journal.rows()}
     options = options_of(request.setup)
     tasks = []
-    for choice in rank(choices):
+    for choice in rank(choices, request.seconds):
         row = rows[choice.target]
         if choice.why in ("retried", "input changed"):
             journal.change(row.id, deaths=0, whole=0)

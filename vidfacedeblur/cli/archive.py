@@ -93,6 +93,8 @@ def run_many(
         raise OptionError(f"--chunk must be 0 or more seconds, got {values['chunk']:g}")
     if values["workers"] is not None and values["workers"] < 1:
         raise OptionError(f"--workers must be 1 or more, got {values['workers']}")
+    if values["ray_address"] is not None and values["executor"] != "ray":
+        raise OptionError("--ray-address needs --executor ray")
     shard = _shard(values["shard"])
     known = read_known(output, shard)
     display.status("planning ...")
@@ -148,7 +150,19 @@ def _open(values: Mapping[str, Any]) -> Callable[[Setup, int], Executor]:
         slots = slots_for(values["workers"], setup.model.device, most=most)
         return LocalExecutor(setup, slots)
 
-    return local
+    def on_ray(setup: Setup, most: int) -> Executor:
+        from vidfacedeblur.archive.ray_executor import open_ray
+
+        return open_ray(
+            setup,
+            values["ray_address"],
+            values["workers"],
+            values["ray_cores"],
+            values["ray_gpus"],
+            most=most,
+        )
+
+    return on_ray if values["executor"] == "ray" else local
 
 
 def _shard(text: str | None) -> Shard | None:
