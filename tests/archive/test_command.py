@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -244,6 +245,20 @@ def test_two_runs_at_once(start: Start, small_weights: Path, tmp_path: Path) -> 
     first.communicate(timeout=30)
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_on_a_ray_of_its_own(folder: Path, start: Start, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(folder, out, "--executor", "ray", "--workers", "1")
+    said = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 1
+    assert [line.partition("bad.mp4")[2] for line in said.splitlines()] == [
+        " is not a video that can be read: wrong kind of file, or its header is missing"
+    ]
+    made = ["a & <b>_deblurred.mp4", *TABLES, "deep/c_deblurred.mp4"]
+    assert names(out) == made
+    assert sorted(states(out).values()) == ["done", "done", "failed"]
+
+
 def test_one_input_may_be_run_like_several(
     small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,6 +280,7 @@ def test_one_input_may_be_run_like_several(
         (["--workers", "1000"], 2, "--workers 1000: this machine has"),
         (["--workers", "0"], 2, "--workers must be 1 or more"),
         (["--device", "cuda"], 2, "cuda"),
+        (["--ray-address", "auto"], 2, "--ray-address needs --executor ray"),
         (["--weights", "/nowhere"], 2, "/nowhere"),
         (["--html", "page.txt"], 2, "--html must end in .html"),
     ],

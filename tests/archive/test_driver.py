@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -420,3 +422,10 @@ def test_tasks_and_setups_survive_json() -> None:
         VideoOptions(encoder_options=(("a", "b"),), allow_decoders=("x",)),
     )
     assert Setup.of(json.loads(json.dumps(setup.values()))) == setup
+
+
+def test_a_worker_knows_its_cores_before_anything_counts_them() -> None:
+    """NumPy's and FFmpeg's threads for cores of others would slow all workers down."""
+    script = "import vidfacedeblur.archive.process, sys; print({'numpy', 'av'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout == b"set()\n"

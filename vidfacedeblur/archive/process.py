@@ -12,7 +12,6 @@ from typing import NoReturn
 
 from vidfacedeblur.archive.link import parent_link, receive
 from vidfacedeblur.archive.tasks import Heard, Setup, Task
-from vidfacedeblur.video.wire import error_values
 
 
 class _Stopped(BaseException):
@@ -30,8 +29,11 @@ def main() -> None:
 
     with suppress(EOFError, BrokenPipeError, ConnectionResetError, _Stopped):
         first = receive(link)
-        # Before torch and FFmpeg count the cores.
+        # Before NumPy, torch and FFmpeg are loaded, which count the cores and start as many threads:
+        # those that shared a core with another worker made it half as fast.
         os.sched_setaffinity(0, first["cores"])
+        from vidfacedeblur.video.wire import error_values
+
         try:
             from vidfacedeblur.archive.worker import Worker
 

@@ -364,7 +364,7 @@ SETTINGS: tuple[Setting, ...] = (
         "ray-address",
         str,
         None,
-        "auto (the cluster that this machine is a node of) or HOST:PORT (Ray is started here alone)",
+        "auto (the cluster that this machine belongs to) or HOST:PORT (a Ray of its own, here)",
         "ADDR",
         group="archive",
     ),
