@@ -45,6 +45,7 @@ def make_plan(
     output: Path,
     *,
     suffix_of: Callable[[Path], str] = output_suffix,
+    upcoming: Callable[[Sequence[Path]], None] = lambda files: None,
     scan: ScanOptions | None = None,
     as_many: bool = False,
     to_folder: bool = False,
@@ -57,6 +58,7 @@ def make_plan(
         inputs: Files, and folders that are searched for videos and pictures at every depth.
         output: A file for one input file; otherwise a folder, which may not exist yet.
         suffix_of: The suffix to write an input with; opens it, and raises `InputError`.
+        upcoming: Told the files of a folder before they are asked for one by one.
         scan: Which files of a folder are taken.
         as_many: Plan one input like several.
         to_folder: Take `output` for a folder even for one input.
@@ -76,7 +78,7 @@ def make_plan(
     if many and output.exists() and not output.is_dir():
         raise OptionError(f"several inputs need a folder as --output, but {output} is a file")
     if many:
-        return _archive(inputs, output, suffix_of, scan or ScanOptions())
+        return _archive(inputs, output, suffix_of, upcoming, scan or ScanOptions())
     if not inputs[0].exists():
         raise InputError(f"no such file: {inputs[0]}")
     named = to_folder or output.is_dir()
@@ -92,7 +94,11 @@ def is_many(inputs: Sequence[Path]) -> bool:
 
 
 def _archive(
-    inputs: Sequence[Path], output: Path, suffix_of: Callable[[Path], str], scan: ScanOptions
+    inputs: Sequence[Path],
+    output: Path,
+    suffix_of: Callable[[Path], str],
+    upcoming: Callable[[Sequence[Path]], None],
+    scan: ScanOptions,
 ) -> Plan:
     problems: list[tuple[Path, str]] = []
     jobs: list[Job] = []
@@ -106,6 +112,7 @@ def _archive(
         files = _without_results(found.files)
         if not (files or found.problems):
             raise InputError(f"no video or picture in the folder {path}")
+        upcoming(files)
         jobs += _told_apart(
             [
                 Job(file, output / file.relative_to(path).parent / _result_name(file, suffix_of))

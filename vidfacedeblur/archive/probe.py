@@ -10,64 +10,85 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from vidfacedeblur.archive.link import Child, parent_link, receive
-from vidfacedeblur.errors import DamagedInputError, InputError
 from vidfacedeblur.video import glance
 
 _LONGEST_SECONDS = 30.0
+_SAID_SECONDS = 5.0
+_MOST = 8
+_EACH = 20
+"""Files for which another process is worth its start."""
 
 
-class Prober:
-    """Tells the suffix of a file's output; a context manager."""
+@dataclass(frozen=True)
+class Look:
+    """What is seen of a file."""
+
+    suffix: str
+    """With its dot: that of what will be written for it; its own if it cannot be opened."""
+    seconds: float | None = None
+    """How long it says that it is."""
+
+
+def look_at(
+    paths: Sequence[Path], *, said: Callable[[int], None] = lambda count: None
+) -> dict[Path, Look]:
+    """Look at files, several at a time; of one that cannot be opened, its own job says why.
+
+    Args:
+        paths: The files.
+        said: Told now and then how many were looked at.
+    """
+    count = max(1, min(_MOST, len(os.sched_getaffinity(0)), len(paths) // _EACH))
+    probers = [_Prober() for _ in range(count)]
+    try:
+        with ThreadPoolExecutor(count) as pool:
+            shares = [paths[number::count] for number in range(count)]
+            parts = [
+                pool.submit(_share, prober, share)
+                for prober, share in zip(probers, shares, strict=True)
+            ]
+            while wait(parts, timeout=_SAID_SECONDS).not_done:
+                said(sum(prober.count for prober in probers))
+    finally:
+        for prober in probers:
+            prober.close()
+    return {path: look for part in parts for path, look in part.result().items()}
+
+
+def _share(prober: _Prober, paths: Sequence[Path]) -> dict[Path, Look]:
+    return {path: prober.look(path) for path in paths}
+
+
+class _Prober:
+    """Asks one process, and another if that is gone."""
 
     def __init__(self) -> None:
-        self.seconds: dict[Path, float] = {}
-        """How long the files say that they are; those that say nothing are not there."""
+        self.count = 0
         self._child: Child | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._drop()
-
-    def suffix_of(self, path: Path) -> str:
-        """The suffix, with its dot, of what will be written for an input.
-
-        Raises:
-            InputError: It cannot be opened.
-            DamagedInputError: It crashed what opened it, or took too long.
-        """
+    def look(self, path: Path) -> Look:
+        self.count += 1
         if self._child is None:
             self._child = Child("vidfacedeblur.archive.probe", {})
         try:
             self._child.send({"path": str(path)})
-            if not self._child.link.poll(_LONGEST_SECONDS):
-                raise DamagedInputError(f"{path}: opening it takes too long")
-            answer = self._child.receive()
-        except (EOFError, OSError, DamagedInputError) as error:
-            self._drop(at_once=True)
-            raise DamagedInputError(f"{path}: it cannot be opened without harm") from error
-        if "suffix" not in answer:
-            raise InputError(answer["error"])
-        if answer["seconds"] is not None:
-            self.seconds[path] = float(answer["seconds"])
-        return str(answer["suffix"])
+            if self._child.link.poll(_LONGEST_SECONDS):
+                return Look(**self._child.receive())
+        except (EOFError, OSError):
+            pass
+        self._child.kill()  # it crashed, or does not come to an end
+        self.close()
+        return Look(path.suffix)
 
-    def _drop(self, *, at_once: bool = False) -> None:
+    def close(self) -> None:
         if self._child is not None:
-            if at_once:
-                self._child.kill()
             self._child.close()
             self._child = None
 
@@ -80,12 +101,10 @@ def main() -> None:
         receive(link)
         while True:
             path = Path(receive(link)["path"])
-            try:
-                suffix, seconds = glance(path)
-                answer = {"suffix": suffix, "seconds": seconds}
-            except Exception as error:  # noqa: BLE001 - the file's own job says what it is
-                answer = {"error": str(error)}
-            link.send_bytes(json.dumps(answer).encode())
+            look = Look(path.suffix)
+            with suppress(Exception):  # the file's own job says what it is
+                look = Look(*glance(path))
+            link.send_bytes(json.dumps(asdict(look)).encode())
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ def main() -> None:
 
     with suppress(EOFError, BrokenPipeError, ConnectionResetError, _Stopped):
         first = receive(link)
-        # Before NumPy, torch and FFmpeg are loaded, which count the cores and start as many threads:
-        # those that shared a core with another worker made it half as fast.
+        # Before NumPy, torch and FFmpeg are loaded, count the cores, and start threads;
+        # on cores of other workers they would make all of them slower.
         os.sched_setaffinity(0, first["cores"])
         from vidfacedeblur.video.wire import error_values
 

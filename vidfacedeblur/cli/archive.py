@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,7 @@ from vidfacedeblur.archive.choose import Choice, identity
 from vidfacedeblur.archive.executor import Executor
 from vidfacedeblur.archive.journal import FINISHED, Journal, Row
 from vidfacedeblur.archive.local import LocalExecutor, slots_for
-from vidfacedeblur.archive.probe import Prober
+from vidfacedeblur.archive.probe import Look, look_at
 from vidfacedeblur.archive.run import (
     NAME,
     Outcome,
@@ -44,10 +43,6 @@ from vidfacedeblur.records import Report, summary_of_values, timing_head
 
 if TYPE_CHECKING:
     from vidfacedeblur.cli.display import Display
-
-
-_SAID_SECONDS = 5.0
-"""Between two words on how far the planning is."""
 
 
 @dataclass
@@ -181,39 +176,42 @@ def _plan(
 ) -> tuple[Plan, dict[Path, float]]:
     """The plan, and how long files are; what is finished is not opened again."""
     before = {row.source: row for row in known.values()}
-    seen, said = 0, time.monotonic()
-    with Prober() as prober:
+    looks: dict[Path, Look] = {}
 
-        def suffix_of(path: Path) -> str:
-            nonlocal seen, said
-            seen += 1
-            if time.monotonic() - said > _SAID_SECONDS:
-                said = time.monotonic()
-                say(f"planning: {seen} files looked at ...")
-            row = before.get(os.fsencode(path.absolute()))
-            if (
-                row is not None
-                and row.state in FINISHED
-                and identity(path) == (row.size, row.mtime)
-            ):
-                return Path(row.target_name).suffix
-            return prober.suffix_of(path)
+    def look(files: Sequence[Path]) -> None:
+        new = [path for path in files if path not in looks and not finished(path)]
+        looks.update(look_at(new, said=lambda count: say(f"planning: {count} files looked at ...")))
 
-        plan = make_plan(
-            inputs,
-            output,
-            suffix_of=suffix_of,
-            scan=ScanOptions(
-                match=values["match"],
-                ignore=values["ignore"],
-                hidden=values["hidden"],
-                follow_links=values["follow_links"],
-            ),
-            as_many=True,
-            overwrite=values["overwrite"],
-            skip_existing=values["skip_existing"],
-        )
-        return plan, prober.seconds
+    def finished(path: Path) -> str | None:
+        row = before.get(os.fsencode(path.absolute()))
+        if row is None or row.state not in FINISHED or identity(path) != (row.size, row.mtime):
+            return None
+        return Path(row.target_name).suffix
+
+    def suffix_of(path: Path) -> str:
+        suffix = finished(path)
+        if suffix is None:
+            look([path])
+            suffix = looks[path].suffix
+        return suffix
+
+    plan = make_plan(
+        inputs,
+        output,
+        suffix_of=suffix_of,
+        upcoming=look,
+        scan=ScanOptions(
+            match=values["match"],
+            ignore=values["ignore"],
+            hidden=values["hidden"],
+            follow_links=values["follow_links"],
+        ),
+        as_many=True,
+        overwrite=values["overwrite"],
+        skip_existing=values["skip_existing"],
+    )
+    seconds = {path: seen.seconds for path, seen in looks.items() if seen.seconds is not None}
+    return plan, seconds
 
 
 def _extras(
