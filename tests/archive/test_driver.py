@@ -247,6 +247,39 @@ def test_a_file_that_kills_two_workers_is_left_alone(archive: Archive) -> None:
     assert archive.why(retry_failed=True)["a"] == "retried"
 
 
+def test_what_fails_after_the_output_was_made_can_be_tried_again(archive: Archive) -> None:
+    def no_page(task: Task) -> list[tuple[str, dict[str, Any]]]:
+        good(task)
+        return [("failed", {"error": "the page cannot be written", "code": 5})]
+
+    archive.run({"b": no_page})
+    assert archive.why() == {"a": "done", "b": "failed before", "c": "done"}
+    assert archive.why(retry_failed=True)["b"] == "retried"
+
+
+def test_a_worker_that_dies_when_the_output_was_made(archive: Archive) -> None:
+    def made(task: Task) -> list[tuple[str, dict[str, Any]]]:
+        good(task)
+        return lost(task)
+
+    answers = iter([made, good])
+    fake, _, outcome = archive.run({"a": lambda task: next(answers)(task)})
+    assert [task.overwrite for task in fake.tasks if Path(task.source).name == "a"] == [False, True]
+    assert outcome.finished
+    assert archive.states()["a"] == "done"
+
+
+def test_a_file_that_somebody_put_there_meanwhile_stays(archive: Archive) -> None:
+    def taken(task: Task) -> list[tuple[str, dict[str, Any]]]:
+        Path(task.target).write_text("mine")
+        return [("failed", {"error": "exists; --overwrite replaces it", "code": 2})]
+
+    archive.run({"b": taken})
+    with pytest.raises(OutputExistsError, match="b exists"):
+        archive.run(retry_failed=True)
+    assert (archive.out / "b").read_text() == "mine"
+
+
 def test_a_worker_that_dies_once_costs_nothing(archive: Archive) -> None:
     answers = iter([lost, good])
     _, _, outcome = archive.run({"a": lambda task: next(answers)(task)})

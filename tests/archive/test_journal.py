@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -82,6 +83,25 @@ def test_a_killed_writer_leaves_whole_rows_and_no_lock(tmp_path: Path) -> None:
         rows = list(journal.rows())
         assert len(rows) >= 2 * told
         assert len(rows) % 2 == 0
+
+
+def test_what_was_half_written_is_undone_also_for_who_only_reads(tmp_path: Path) -> None:
+    path, copy = tmp_path / "archive.sqlite", tmp_path / "killed" / "archive.sqlite"
+    with Journal(path) as journal:
+        journal.add([(b"a", b"a")])
+    with sqlite3.connect(path, isolation_level=None) as base:
+        base.execute("PRAGMA cache_size = 1")  # so that it writes before it is sure
+        base.execute("BEGIN EXCLUSIVE")
+        base.execute("UPDATE files SET state = 'done'")
+        rows = [(b"%d" % number, bytes(4000)) for number in range(100)]
+        base.executemany("INSERT INTO files (target, source, state) VALUES (?, ?, 'x')", rows)
+        copy.parent.mkdir()
+        for name in ("archive.sqlite", "archive.sqlite-journal"):
+            shutil.copy(tmp_path / name, copy.parent / name)  # as a kill would leave them
+        base.execute("ROLLBACK")
+    base.close()
+    with Journal(copy, locked=False) as journal:
+        assert [(row.target, row.state) for row in journal.rows()] == [(b"a", "planned")]
 
 
 def test_what_a_run_was_at_is_planned_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from vidfacedeblur.archive.progress import Progress
 from vidfacedeblur.archive.space import RESERVE, free_bytes, readable
 from vidfacedeblur.archive.spool import spooled
 from vidfacedeblur.archive.tasks import Heard, Task
-from vidfacedeblur.errors import DAMAGED, FAILED, OutputError
+from vidfacedeblur.errors import DAMAGED, FAILED, USAGE, OutputError
 from vidfacedeblur.records import summary_of_values
 from vidfacedeblur.video import clear_leftovers
 
@@ -216,9 +216,9 @@ class Driver:
             self._listener.note(f"{task.source}: {values['error']}; it is tried again")
             self._drop(task.file)
             self._journal.change(task.file, state="planned")
-            self._files.append(opened.task)
+            self._files.append(replace(opened.task, overwrite=True))  # it may be there already
         else:
-            self._steps.append(task)
+            self._steps.append(replace(task, overwrite=True))
 
     def _begin_whole(self, opened: _Open) -> None:
         """It cannot be done in pieces after all."""
@@ -233,6 +233,9 @@ class Driver:
 
     def _give_up(self, opened: _Open, state: str, error: str, code: int) -> None:
         task = opened.task
+        # What comes after the output may fail; then it is there, and the next attempt may replace
+        # it. One that somebody else put there is left alone, and that is why it failed.
+        out = None if code == USAGE else identity(Path(task.target))
         self._journal.change(
             task.file,
             spooled(Path(task.folder), KINDS),
@@ -240,6 +243,8 @@ class Driver:
             error=error,
             code=code,
             summary=None,
+            out_size=out and out[0],
+            out_mtime=out and out[1],
             **self._identity_values(opened),
         )
         self._clear(task)

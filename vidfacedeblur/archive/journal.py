@@ -111,7 +111,8 @@ class Journal:
     def __init__(self, path: Path, *, locked: bool = True) -> None:
         self.path = path
         with self._errors():
-            mode = "rwc" if locked else "ro"
+            # Also who only reads has to undo what a killed writer left half done.
+            mode = "rwc" if locked else "rw" if os.access(path, os.W_OK) else "ro"
             name = path.absolute().as_uri()
             self._base = sqlite3.connect(
                 f"{name}?mode={mode}", uri=True, isolation_level=None, timeout=0.5

@@ -18,7 +18,6 @@ from vidfacedeblur.archive.journal import FINISHED, Journal, Row
 from vidfacedeblur.archive.local import LocalExecutor, slots_for
 from vidfacedeblur.archive.probe import Look, look_at
 from vidfacedeblur.archive.run import (
-    NAME,
     Outcome,
     Request,
     Shard,
@@ -37,7 +36,7 @@ from vidfacedeblur.cli.archive_display import ArchiveDisplay, summary_of_choices
 from vidfacedeblur.cli.comparing import check_comparison
 from vidfacedeblur.cli.extras import check_places, event_file
 from vidfacedeblur.config import ScanOptions
-from vidfacedeblur.errors import FAILED, OK, OptionError
+from vidfacedeblur.errors import FAILED, OK, OptionError, OutputExistsError
 from vidfacedeblur.plan import Job, Plan, make_plan
 from vidfacedeblur.records import Report, summary_of_values, timing_head
 
@@ -130,7 +129,7 @@ def _run(request: Request, values: dict[str, Any], display: Display) -> int:
             report.write(complete=False)
     for path, why in request.plan.problems:
         display.error(f"{path}: {why}")
-    _say_failed(result.outcome, display)
+    _say_failed(result.outcome, request.stem, display)
     rows = [row for row in result.outcome.asked if row.state in FINISHED]
     bad = [row for row in result.outcome.asked if row.code] + list(request.plan.problems)
     display.total([summary_of_values(row.figures) for row in rows], failed=len(bad))
@@ -220,6 +219,9 @@ def _extras(
     """What is made beside each job's output."""
     faces = check_places(plan, inputs, output, values, replace=replace)
     compared = check_comparison(plan, inputs, output, values)
+    there = next((path for path in compared.values() if path.exists()), None)
+    if there and not (replace or values["overwrite"]):
+        raise OutputExistsError(f"{there} exists; --overwrite replaces it")
     timings: Path | None = values["timings"]
 
     def extras_of(job: Job) -> Extras:
@@ -294,11 +296,11 @@ def _report(outcome: Outcome, report: Report) -> None:
         report.add_skipped(job.source)
 
 
-def _say_failed(outcome: Outcome, display: Display) -> None:
-    """What failed in earlier runs, and was not tried again."""
-    before = [row for row in outcome.asked if row.code and row.error]
-    if before:
-        display.note(f"{len(before)} failed or damaged; {NAME}.csv says why")
+def _say_failed(outcome: Outcome, stem: Path, display: Display) -> None:
+    """Also of earlier runs, whose failures were not tried again."""
+    failed = [row for row in outcome.asked if row.code]
+    if failed:
+        display.note(f"{len(failed)} failed or damaged; {stem}.csv says why")
 
 
 @contextmanager
