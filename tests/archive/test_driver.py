@@ -24,6 +24,7 @@ from vidfacedeblur.archive.tasks import Extras, Heard, Setup, Task
 from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
 from vidfacedeblur.errors import OutputError, OutputExistsError
 from vidfacedeblur.plan import Job, Plan
+from vidfacedeblur.provenance import file_sha256
 from vidfacedeblur.types import RunSummary
 
 Answer = Callable[[Task], list[tuple[str, dict[str, Any]]]]
@@ -38,6 +39,15 @@ def good(task: Task) -> list[tuple[str, dict[str, Any]]]:
     Path(task.target).parent.mkdir(parents=True, exist_ok=True)
     Path(task.target).write_text(f"made of {Path(task.source).read_text()}")
     return [("done", {"summary": summary(task)})]
+
+
+def hashed(task: Task) -> list[tuple[str, dict[str, Any]]]:
+    good(task)
+    hashes = {
+        "input_sha256": file_sha256(Path(task.source)),
+        "output_sha256": file_sha256(Path(task.target)),
+    }
+    return [("done", {"summary": summary(task, **hashes)})]
 
 
 def bad(task: Task) -> list[tuple[str, dict[str, Any]]]:
@@ -194,16 +204,20 @@ def test_what_changed_is_done_again(archive: Archive) -> None:
 
 
 def test_a_touched_file_is_known_by_its_content(archive: Archive) -> None:
-    def hashed(task: Task) -> list[tuple[str, dict[str, Any]]]:
-        from vidfacedeblur.provenance import file_sha256
-
-        good(task)
-        return [("done", {"summary": summary(task, input_sha256=file_sha256(Path(task.source)))})]
-
     archive.run({"c": hashed})
     os.utime(archive.source / "c", (1, 1))
     os.utime(archive.source / "b", (1, 1))
     assert archive.why() == {"a": "done", "b": "input changed", "c": "done"}
+
+
+def test_outputs_that_were_copied_are_known_by_their_content(archive: Archive) -> None:
+    archive.run(dict.fromkeys("abc", hashed))
+    for name in "abc":
+        os.utime(archive.out / name, (1, 1))
+    assert set(archive.why().values()) == {"done"}
+    (archive.out / "c").write_text("edit of c")  # as long as before
+    with pytest.raises(OutputExistsError, match="c exists"):
+        archive.run()
 
 
 def test_what_is_wanted_beside_is_made(archive: Archive) -> None:
