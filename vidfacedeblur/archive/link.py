@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
@@ -26,9 +26,12 @@ class Child:
     Args:
         module: Runs as ``python -m module HANDLE``.
         first: The first message to it.
+        environment: Variables that it has beside those of this process.
     """
 
-    def __init__(self, module: str, first: dict[str, Any]) -> None:
+    def __init__(
+        self, module: str, first: dict[str, Any], *, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.link, theirs = Pipe()
         with theirs:
             handle = theirs.fileno()
@@ -37,6 +40,7 @@ class Child:
                 pass_fds=(handle,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                env={**os.environ, **(environment or {})},
             )
         with suppress(OSError):
             self.send(first)

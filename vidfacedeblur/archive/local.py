@@ -18,6 +18,10 @@ from vidfacedeblur.video.wire import error_of
 _MODULE = "vidfacedeblur.archive.process"
 _LEAST_MEMORY = 1 << 30
 """Bytes that a worker needs, with its networks and the frames of a large video."""
+_RESERVE = 256 << 20
+"""Bytes that the machine has left when it is out of memory; then the system would choose a victim,
+and it might be the driver."""
+_GPUS_SEEN = "CUDA_VISIBLE_DEVICES"
 _STOP_SECONDS = 20.0
 _STILLBORN = 3
 """Workers in a row that end before they are ready, after which it is no accident."""
@@ -29,8 +33,11 @@ class Slot:
 
     cores: tuple[int, ...]
     device: str
+    """As in `ModelOptions`."""
     memory: int
-    """Bytes; a worker that takes more is ended, before the machine runs out."""
+    """Bytes; where the machine runs out, a worker that takes more is ended."""
+    gpu: str | None = None
+    """The only GPU that it sees, as in ``CUDA_VISIBLE_DEVICES``; None: it sees what there is."""
 
 
 def slots_for(workers: int | None, device: str, *, most: int) -> list[Slot]:
@@ -46,20 +53,22 @@ def slots_for(workers: int | None, device: str, *, most: int) -> list[Slot]:
     """
     cores = sorted(os.sched_getaffinity(0))
     memory = available_memory()
-    devices = [device]
-    gpus = _gpus() if device in ("auto", "cuda") else 0
-    if gpus:
-        devices = [f"cuda:{number}" for number in range(gpus)]
+    gpus = _gpus() if device in ("auto", "cuda") else []
     if workers is not None and workers > len(cores):
         raise OptionError(f"--workers {workers}: this machine has {len(cores)} cores for them")
-    usual = gpus or min(len(cores), max(1, memory // _LEAST_MEMORY))
+    usual = min(len(cores), max(1, memory // _LEAST_MEMORY))
+    if device != "cpu" and (gpus or device != "auto"):
+        usual = min(len(cores), max(1, len(gpus)))
     count = workers or max(1, min(usual, most))
-    shares = [
-        tuple(cores[i * len(cores) // count : (i + 1) * len(cores) // count]) for i in range(count)
-    ]
+    bounds = [number * len(cores) // count for number in range(count + 1)]
     return [
-        Slot(share, devices[number % len(devices)], max(_LEAST_MEMORY, memory // count))
-        for number, share in enumerate(shares)
+        Slot(
+            tuple(cores[bounds[number] : bounds[number + 1]]),
+            device,
+            max(_LEAST_MEMORY, memory // count),
+            gpu=gpus[number % len(gpus)] if gpus else None,
+        )
+        for number in range(count)
     ]
 
 
@@ -78,14 +87,14 @@ def available_memory() -> int:
     return max(0, min(numbers))
 
 
-def _gpus() -> int:
+def _gpus() -> list[str]:
     """NVIDIA GPUs that this process may use; asks the driver's files, since torch takes seconds."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    chosen = os.environ.get(_GPUS_SEEN)
     if chosen is not None:
-        return len([name for name in chosen.split(",") if name.strip()])
+        return [name.strip() for name in chosen.split(",") if name.strip()]
     with suppress(OSError):
-        return len(list(Path("/proc/driver/nvidia/gpus").iterdir()))
-    return 0
+        return [str(n) for n, _ in enumerate(Path("/proc/driver/nvidia/gpus").iterdir())]
+    return []
 
 
 @dataclass
@@ -161,7 +170,8 @@ class LocalExecutor:
         model = self.setup.model
         model = replace(model, device=slot.device, threads=model.threads or len(slot.cores))
         setup = replace(self.setup, model=model)
-        return Child(_MODULE, {"cores": slot.cores, "setup": setup.values()})
+        seen = {} if slot.gpu is None else {_GPUS_SEEN: slot.gpu}
+        return Child(_MODULE, {"cores": slot.cores, "setup": setup.values()}, environment=seen)
 
     def _listen(self, crew: _Crew) -> None:
         try:
@@ -197,10 +207,13 @@ class LocalExecutor:
         if now - self._looked < 1.0:
             return
         self._looked = now
-        for crew in self._crews:
-            if crew.why is None and _resident(crew.child.pid) > crew.slot.memory:
-                crew.why = f"the worker took more than {crew.slot.memory >> 20} MiB of memory"
-                crew.child.kill()
+        if available_memory() > _RESERVE:
+            return
+        sizes = [(_resident(crew.child.pid), crew) for crew in self._crews if crew.why is None]
+        size, crew = max(sizes, key=lambda pair: pair[0], default=(0, None))
+        if crew is not None and size > crew.slot.memory:
+            crew.why = f"the machine was out of memory, of which the worker took {size >> 20} MiB"
+            crew.child.kill()
 
 
 def _resident(pid: int) -> int:
