@@ -14,13 +14,16 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import av
+import jsonschema
 import numpy as np
 import pytest
 from archive_kills import build, command, compare, outcome, run_with_kills
 from tests_support import write_portrait_clip
 
+from vidfacedeblur.archive import tables
 from vidfacedeblur.cli import main
 from vidfacedeblur.pieces import pieces_ready
 
@@ -64,6 +67,11 @@ def states(out: Path) -> dict[str, str]:
 def table(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def schema(name: str) -> dict[str, Any]:
+    path = Path(tables.__file__).with_name(f"{name}.schema.json")
+    return dict(json.loads(path.read_text()))
 
 
 def names(folder: Path) -> list[str]:
@@ -201,6 +209,11 @@ def test_everything_beside(
     assert "no video" not in index
     assert "is not a video that can be read" in index
     lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    for line in lines:
+        jsonschema.validate(line, schema("status"))
+    whole = json.loads((out / "archive.json").read_text())
+    jsonschema.validate(whole, schema("archive"))
+    assert schema("archive")["properties"]["schema"]["const"] == tables.SCHEMA
     files = [line for line in lines if line["what"] == "file"]
     assert [f["state"] for f in sorted(files, key=lambda f: f["input"])] == [
         *("done", "failed", "done"),
