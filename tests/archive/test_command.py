@@ -117,6 +117,8 @@ def test_a_signal_stops_it_and_it_goes_on(number: int, start: Start, tmp_path: P
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     write_portrait_clip(source / "a.mp4", frames=6)
+    process = start(source, out)
+    process.communicate(timeout=60)
     write_portrait_clip(source / "b.mkv", frames=900, audio=False)
     process = start(source, out, "--workers", "1")
     wait_until(lambda: any("b_deblurred" in p.name for p in drafts(out)), process)
