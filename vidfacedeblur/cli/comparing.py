@@ -89,7 +89,7 @@ def _check_inputs(plan: Plan, values: dict[str, Any]) -> None:
 def _keep_apart(plan: Plan, places: dict[Job, Path], named: Path, values: dict[str, Any]) -> None:
     taken = {p.resolve() for job in (*plan.jobs, *plan.skipped) for p in (job.source, job.target)}
     taken |= {values[name].resolve() for name in _OTHERS if values[name]}
-    for path in {named, *places.values()}:
+    for path in (named, *places.values()):
         if path.resolve() in taken:
             raise OptionError(
                 f"--compare {path} is taken by an input, an output or a record; choose another"
