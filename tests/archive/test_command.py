@@ -297,6 +297,8 @@ def test_one_input_may_be_run_like_several(
         (["--device", "cuda"], 2, "cuda"),
         (["--ray-address", "auto"], 2, "--ray-address needs --executor ray"),
         (["--weights", "/nowhere"], 2, "/nowhere"),
+        (["--report", "out/archive.json"], 2, "is one of the archive's own"),
+        (["--timings", "out/archive.csv"], 2, "is one of the archive's own"),
         (["--html", "page.txt"], 2, "--html must end in .html"),
     ],
 )
@@ -307,7 +309,10 @@ def test_mistakes(
     code: int,
     says: str,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert main([str(folder), "-o", str(tmp_path / "out"), "-q", *more]) == code
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main([str(folder), "-o", "out", "-q", *more]) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vidfacedeblur.archive.journal import FINISHED, GIVEN_UP, Row
+from vidfacedeblur.archive.journal import GIVEN_UP, Row
 from vidfacedeblur.errors import OutputExistsError
 from vidfacedeblur.plan import Job
 from vidfacedeblur.provenance import file_sha256
@@ -186,4 +186,4 @@ def rank(choices: Iterable[Choice], seconds: Mapping[Path, float]) -> list[Choic
     return sorted((choice for choice in choices if choice.why is not None), key=key)
 
 
-__all__ = ["FINISHED", "Choice", "Rules", "choose", "identity", "is_same_input", "key_of", "rank"]
+__all__ = ["Choice", "Rules", "choose", "identity", "is_same_input", "key_of", "rank"]

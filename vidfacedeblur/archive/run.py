@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,6 @@ from vidfacedeblur.archive.driver import (
     folder_for,
     made_by,
     remove_strays,
-    work_folder,
 )
 from vidfacedeblur.archive.executor import Executor
 from vidfacedeblur.archive.journal import Journal, Row
@@ -93,6 +93,15 @@ class Request:
     def journal(self) -> Path:
         return journal_of(self.output, self.shard)
 
+    @cached_property
+    def options(self) -> str:
+        """The hash of all that shows in the outputs.
+
+        Raises:
+            WeightsError: The weights are not there.
+        """
+        return options_of(self.setup)
+
     @property
     def jobs(self) -> tuple[Job, ...]:
         """The plan's, or the shard's part of them."""
@@ -139,7 +148,7 @@ def choices_for(request: Request, known: dict[bytes, Row]) -> list[Choice]:
     jobs = request.jobs
     first = next(iter(jobs), None)
     rules = Rules(
-        options=options_of(request.setup),
+        options=request.options,
         made=frozenset(made_by(_task(0, first, Path(), request))) if first else frozenset(),
         overwrite=request.overwrite,
         skip_existing=request.skip_existing,
@@ -234,7 +243,7 @@ def _work(
             journal,
             executor,
             tasks,
-            options=options_of(request.setup),
+            options=request.options,
             listener=listener,
             output=output,
         )
@@ -260,7 +269,7 @@ def _planned(journal: Journal, choices: Sequence[Choice], request: Request) -> l
     new = [c for c in choices if c.row is None and c.why is not None]
     journal.add((c.target, os.fsencode(c.job.source.absolute())) for c in new)
     rows = {row.target: row for row in journal.rows()}
-    options = options_of(request.setup)
+    options = request.options
     tasks = []
     for choice in rank(choices, request.seconds):
         row = rows[choice.target]
@@ -344,14 +353,11 @@ def _conclude(journal: Journal, outcome: Outcome, request: Request) -> None:
 
 
 __all__ = [
-    "NAME",
     "ArchiveListener",
     "Outcome",
     "Request",
     "Shard",
     "choices_for",
-    "options_of",
     "read_known",
     "run_archive",
-    "work_folder",
 ]

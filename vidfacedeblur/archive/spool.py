@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -59,7 +59,7 @@ class Spool:
             raise OutputError(f"cannot write {self._path}: {error.strerror}") from error
 
 
-def spooled(folder: Path, kinds: Iterator[str] | tuple[str, ...]) -> dict[str, bytes]:
+def spooled(folder: Path, kinds: Iterable[str]) -> dict[str, bytes]:
     """What lies in a folder, packed, by kind; what a worker did not come to write is not there."""
     places = {kind: folder / f"{kind}{_SUFFIX}" for kind in kinds}
     return {kind: path.read_bytes() for kind, path in places.items() if path.is_file()}

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from vidfacedeblur.archive.choose import Choice, identity
+from vidfacedeblur.archive.choose import identity
 from vidfacedeblur.archive.executor import Executor
 from vidfacedeblur.archive.journal import FINISHED, Journal, Row
 from vidfacedeblur.archive.local import LocalExecutor, slots_for
@@ -104,6 +104,7 @@ def run_many(
         seconds=seconds,
         **{name: values[name] for name in ("overwrite", "skip_existing", "retry_failed")},
     )
+    _keep_tables(request.stem, values)
     if values["dry_run"]:
         return _dry_run(request, known, display)
     return _run(request, values, display)
@@ -157,6 +158,16 @@ def _open(values: Mapping[str, Any]) -> Callable[[Setup, int], Executor]:
         )
 
     return on_ray if values["executor"] == "ray" else local
+
+
+def _keep_tables(stem: Path, values: Mapping[str, Any]) -> None:
+    """Refuse to write a record over the archive's own tables or its journal."""
+    own = {stem.with_suffix(suffix).resolve() for suffix in (".csv", ".json", ".sqlite")}
+    for name in ("report", "timings", "events", "html", "status"):
+        if values[name] and values[name].resolve() in own:
+            raise OptionError(
+                f"--{name} {values[name]} is one of the archive's own; choose another"
+            )
 
 
 def _shard(text: str | None) -> Shard | None:
@@ -325,4 +336,4 @@ def _signals() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-__all__ = ["Choice", "page_of", "run_many"]
+__all__ = ["run_many"]
