@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-
-from vidfacedeblur.trainers.kernels import trajectories
 
 _MOST_TURN = 0.12
 """Radians that a moving face turns within the frames that are averaged, at most."""
@@ -42,23 +38,29 @@ def as_eight_bit(images: Tensor) -> Tensor:
     return torch.round(images.clamp(0, 1) * 255) / 255
 
 
-def averaged_while_moving(images: Tensor, sizes: Sequence[int], rng: np.random.Generator) -> Tensor:
+def averaged_while_moving(
+    images: Tensor,
+    paths: NDArray[np.complex128],
+    sizes: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Tensor:
     """Blur each image as averaging 3 to 15 frames of a moving face does.
 
-    The face follows a random path, turning and growing a little; its middle position is where it is
-    in `images`.
+    The face follows a path, turning and growing a little; its middle position is where it is in
+    `images`.
 
     Args:
         images: (N, 3, H, W) float32.
-        sizes: Longer side of the box around each path, in pixels.
+        paths: (N, steps) complex positions, as `kernels.trajectories` gives them.
+        sizes: (N,) longer side of the box around each path, in pixels.
         rng: Where chance comes from.
     """
-    paths = trajectories(len(sizes), rng)
-    blurred = [
-        _average_along(image, _poses(path, size, rng))
-        for image, path, size in zip(images, paths, sizes, strict=True)
-    ]
-    return torch.stack(blurred)
+    poses = [_poses(path, int(size), rng) for path, size in zip(paths, sizes, strict=True)]
+    lengths = torch.tensor([len(frames) for frames in poses])
+    frame_of = torch.arange(len(images)).repeat_interleave(lengths).to(images.device)
+    frames = _moved(images[frame_of], torch.from_numpy(np.concatenate(poses)))
+    blurred = torch.zeros_like(images).index_add_(0, frame_of, frames)
+    return (blurred / lengths.to(images)[:, None, None, None]).clamp(0, 1)
 
 
 def _poses(
@@ -79,20 +81,15 @@ def _poses(
     return np.asarray(rows, np.float32).transpose(2, 0, 1)
 
 
-def _average_along(image: Tensor, poses: NDArray[np.float32]) -> Tensor:
-    height, width = image.shape[-2:]
-    maps = torch.from_numpy(poses).to(image.device)
+def _moved(images: Tensor, poses: Tensor) -> Tensor:
+    """Each image as its pose, (2, 3) in pixels about the image's centre, shows it."""
+    height, width = images.shape[-2:]
+    maps = poses.to(images.device)
     # Pixels to the units of `affine_grid`, where the picture reaches from -1 to 1.
-    half = maps.new_tensor([width / 2, height / 2])
-    maps[:, :, 2] /= half
+    maps[:, :, 2] /= maps.new_tensor([width / 2, height / 2])
     maps[:, 0, 1] *= height / width
     maps[:, 1, 0] *= width / height
-    grid = F.affine_grid(maps, [len(maps), 3, height, width], align_corners=False)
-    frames = F.grid_sample(
-        image.expand(len(maps), -1, -1, -1),
-        grid,
-        mode="bicubic",
-        padding_mode="reflection",
-        align_corners=False,
+    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    return F.grid_sample(
+        images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
     )
-    return frames.mean(0).clamp(0, 1)

@@ -35,12 +35,11 @@ def h264(images: Tensor, crf: int) -> Tensor:
     """
     moved = images.roll((2, 2), (-2, -1))
     frames = torch.stack((moved, images), 1).flatten(0, 1)
-    decoded = _round_trip(_pixels(frames), crf)
-    return _images(decoded[1::2], images)
+    return _images(_round_trip(_pixels(frames), crf), images)
 
 
 def _round_trip(frames: NDArray[np.uint8], crf: int) -> NDArray[np.uint8]:
-    """Encode (N, H, W, 3) with a key frame at every second frame, and decode."""
+    """Encode (N, H, W, 3), every other frame a key frame; decode the others, (N / 2, H, W, 3)."""
     encoder = av.CodecContext.create("libx264", "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.height, encoder.width = frames.shape[1:3]
@@ -63,12 +62,17 @@ def _round_trip(frames: NDArray[np.uint8], crf: int) -> NDArray[np.uint8]:
         for packet in encoder.encode(_at(frame, i))
     ]
     pictures = [p for packet in [*packets, None] for p in decoder.decode(packet)]
-    return np.stack([picture.to_ndarray(format="rgb24") for picture in pictures])
+    return np.stack([_rgb(picture) for picture in pictures[1::2]])
 
 
+# OpenCV converts: FFmpeg's scaler takes milliseconds to set itself up for each small frame.
 def _video_frame(pixels: NDArray[np.uint8]) -> av.VideoFrame:
-    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-    return frame.reformat(format="yuv420p")
+    planes = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420)
+    return av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
+
+
+def _rgb(picture: av.VideoFrame) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(picture.to_ndarray(), cv2.COLOR_YUV2RGB_I420), np.uint8)
 
 
 def _at(frame: av.VideoFrame | None, time: int) -> av.VideoFrame | None:

@@ -22,6 +22,8 @@ Kind = Literal["motion", "defocus", "mixed"]
 KINDS: tuple[Kind, ...] = ("motion", "defocus", "mixed")
 
 LARGEST_SIZE = 29
+_SIDE = 2 * LARGEST_SIZE + 1
+_DUST = 1e-12
 _STEPS = 500
 _EXPOSURES = (0.1, 0.5, 1.0)
 """Share of the path during which the shutter is open."""
@@ -51,45 +53,64 @@ def trajectories(count: int, rng: np.random.Generator) -> NDArray[np.complex128]
     return path
 
 
-def motion(path: NDArray[np.complex128], size: int, exposure: float) -> NDArray[np.float32]:
-    """Turn one camera path into a blur kernel.
+def motion(
+    paths: NDArray[np.complex128], sizes: NDArray[np.int64], exposures: NDArray[np.float64]
+) -> Tensor:
+    """Turn camera paths into blur kernels.
 
     Args:
-        path: (steps,) complex positions.
-        size: Longer side of the box around the drawn path, in pixels; 1 gives no blur.
-        exposure: Share of the path that is drawn, from its beginning, above 0 to 1.
+        paths: (N, steps) complex positions.
+        sizes: (N,) longer side of the box around each drawn path, in pixels, 1 to 29; 1 gives no
+            blur.
+        exposures: (N,) share of each path that is drawn, from its beginning, above 0 to 1.
 
     Returns:
-        (2 * size + 1, 2 * size + 1), sum 1, centroid in the middle.
+        (N, 59, 59) float64, each of sum 1, its centroid in the middle.
     """
-    points = path[: max(2, round(exposure * len(path)))]
-    extent = max(np.ptp(points.real), np.ptp(points.imag), 1e-9)
-    points = (points - points.mean()) * ((size - 1) / extent)
-    side = 2 * size + 1
-    x, y = points.real + size, points.imag + size  # the mean lands on the middle pixel
-    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    count, steps = paths.shape
+    ends = np.maximum(2, np.rint(exposures * steps))[:, None]
+    open_ = np.arange(steps) < ends
+    paths = paths - (paths * open_).sum(1, keepdims=True) / ends  # the mean: the middle pixel
+    extent = np.maximum(_extent(paths.real, open_), _extent(paths.imag, open_))
+    points = np.where(open_, paths * ((sizes - 1) / np.maximum(extent, 1e-9))[:, None], 0)
+    x, y = points.real + LARGEST_SIZE, points.imag + LARGEST_SIZE
+    left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     fx, fy = x - left, y - top
-    drawn = np.zeros((side, side))
-    for dx, dy, weight in (
-        (0, 0, (1 - fx) * (1 - fy)),
-        (1, 0, fx * (1 - fy)),
-        (0, 1, (1 - fx) * fy),
-        (1, 1, fx * fy),
+    weight = open_ / ends
+    places = np.arange(count)[:, None] * _SIDE**2 + top * _SIDE + left
+    drawn = np.zeros(count * _SIDE**2 + _SIDE + 1)
+    for step, share in (
+        (0, (1 - fx) * (1 - fy)),
+        (1, fx * (1 - fy)),
+        (_SIDE, (1 - fx) * fy),
+        (_SIDE + 1, fx * fy),
     ):
-        np.add.at(drawn, (top + dy, left + dx), weight)
-    return np.asarray(drawn / drawn.sum(), np.float32)
+        drawn += np.bincount((places + step).ravel(), (weight * share).ravel(), len(drawn))
+    kernels = drawn[: count * _SIDE**2].reshape(count, _SIDE, _SIDE)
+    return torch.from_numpy(kernels)
 
 
-def defocus(size: int) -> NDArray[np.float32]:
-    """A disc of the given diameter in pixels, (2 * size + 1, 2 * size + 1), sum 1."""
-    places = np.arange(-size, size + 1)
-    distance = np.hypot(places[:, None], places[None])
-    disc = np.clip(size / 2 - distance + 0.5, 0, 1)  # a pixel on the rim counts in part
-    return np.asarray(disc / disc.sum(), np.float32)
+def _extent(values: NDArray[np.float64], open_: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Distance from the least to the greatest of each row, where the shutter is open."""
+    highest = np.where(open_, values, -np.inf).max(1)
+    return np.asarray(highest - np.where(open_, values, np.inf).min(1))
+
+
+def discs(diameters: Tensor) -> Tensor:
+    """Discs of N diameters in pixels, (N, 59, 59) float64, each of sum 1; of 1, a single pixel."""
+    places = torch.arange(-LARGEST_SIZE, LARGEST_SIZE + 1, dtype=torch.float64)
+    distance = torch.hypot(places[:, None], places[None])
+    # A pixel on the rim counts in part.
+    drawn = (diameters[:, None, None] / 2 - distance + 0.5).clamp(0, 1)
+    return drawn / drawn.sum((1, 2), keepdim=True)
 
 
 def random_kernels(
-    sizes: Sequence[int], rng: np.random.Generator, *, kinds: Sequence[Kind] = ("motion",)
+    sizes: Sequence[int],
+    rng: np.random.Generator,
+    *,
+    kinds: Sequence[Kind] = ("motion",),
+    paths: NDArray[np.complex128] | None = None,
 ) -> Tensor:
     """Draw one kernel for each size, as (N, 59, 59) float32, zero around each kernel.
 
@@ -97,37 +118,31 @@ def random_kernels(
         sizes: Whole pixels, 1 to 29.
         rng: Where chance comes from.
         kinds: One for each size, or one for all.
+        paths: Camera paths to use, (N, steps); drawn anew if not given.
     """
-    paths = trajectories(len(sizes), rng)
+    drawn = trajectories(len(sizes), rng) if paths is None else paths
     exposures = rng.choice(_EXPOSURES, len(sizes))
-    side = 2 * LARGEST_SIZE + 1
-    kernels = np.zeros((len(sizes), side, side), np.float32)
-    kinds = list(kinds) * len(sizes) if len(kinds) == 1 else kinds
-    for i, (kind, size) in enumerate(zip(kinds, sizes, strict=True)):
-        drawn = _draw(kind, size, paths[i], exposures[i], rng)
-        edge = LARGEST_SIZE - len(drawn) // 2
-        kernels[i, edge : side - edge, edge : side - edge] = drawn
-    return torch.from_numpy(kernels)
+    kind = np.array(list(kinds) * len(sizes) if len(kinds) == 1 else kinds)
+    whole = np.asarray(sizes, np.int64)
+    kind[whole == 1] = "motion"
+    lenses = np.ones_like(whole)  # diameters; the rest of a mixed kernel's size is the path's
+    mixed = kind == "mixed"
+    lenses[mixed] = rng.integers(1, whole[mixed] // 2 + 1)
+    along = np.where(mixed, whole - lenses, np.where(kind == "defocus", 1, whole))
+    lenses[kind == "defocus"] = whole[kind == "defocus"]
+    kernels = motion(drawn, along, exposures)
+    through = torch.from_numpy(np.flatnonzero(lenses > 1))
+    if len(through):
+        kernels[through] = _seen_through(kernels[through], discs(torch.from_numpy(lenses)[through]))
+    return kernels.float()
 
 
-def _draw(
-    kind: Kind,
-    size: int,
-    path: NDArray[np.complex128],
-    exposure: float,
-    rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    if kind == "motion" or size == 1:
-        return motion(path, size, exposure)
-    if kind == "defocus":
-        return defocus(size)
-    lens = int(rng.integers(1, size // 2 + 1))  # diameter; the rest is the path's
-    return _blurred(motion(path, size - lens, exposure), defocus(lens))
-
-
-def _blurred(kernel: NDArray[np.float32], lens: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One kernel after the other."""
-    side = len(kernel) + len(lens) - 1
-    spectrum = np.fft.rfft2(kernel, (side, side)) * np.fft.rfft2(lens, (side, side))
-    both = np.maximum(np.fft.irfft2(spectrum, (side, side)), 0)
-    return np.asarray(both / both.sum(), np.float32)
+def _seen_through(kernels: Tensor, lenses: Tensor) -> Tensor:
+    """One kernel after the other, (N, 59, 59) each."""
+    whole = (2 * _SIDE - 1, 2 * _SIDE - 1)
+    spectrum = torch.fft.rfft2(kernels, whole) * torch.fft.rfft2(lenses, whole)
+    middle = slice(LARGEST_SIZE, LARGEST_SIZE + _SIDE)
+    both = torch.fft.irfft2(spectrum, whole)[:, middle, middle].clamp(min=0)
+    both[both < _DUST] = 0  # what the transforms leave where there is nothing
+    whole_sum: Tensor = both.sum((1, 2), keepdim=True)
+    return both / whole_sum

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,123 +12,138 @@ from torch.nn import functional as F
 
 from vidfacedeblur.trainers.blur import as_eight_bit, averaged_while_moving, convolve
 from vidfacedeblur.trainers.compression import h264, jpeg
-from vidfacedeblur.trainers.kernels import KINDS, LARGEST_SIZE, random_kernels
+from vidfacedeblur.trainers.kernels import KINDS, LARGEST_SIZE, random_kernels, trajectories
 from vidfacedeblur.trainers.pack import Faces
 from vidfacedeblur.trainers.recipe import BlurMix
 
+_PATHS = 4096
+"""Camera paths in stock: drawing them takes longer than all else about a kernel."""
 _VALIDATION_FACES = 48
 _VALIDATION_SIDE = 128
 
 
 class PairMaker:
-    """Draws crops of a set of faces with their blurred partners, as (blurred, sharp) in [-1, 1].
+    """Makes crops of a set of faces with their blurred partners, as (blurred, sharp) in [-1, 1].
 
     A batch is drawn at one scale: some of it are faces that the pack holds blurred (averaged from
-    frames), the others are blurred here.
+    frames), the others are blurred here. What a batch holds depends on the seed and its number
+    alone: a resumed run gets the pairs it would have had, and threads may make several batches.
     """
 
     def __init__(self, faces: Faces, mix: BlurMix, *, seed: int, device: str) -> None:
         self.stills = faces.stills.to(device)
         self.averaged = torch.stack((faces.blurred, faces.sharp), 1).to(device)
-        self.mix = mix
-        self.rng = np.random.default_rng(seed)
-        self.generator = torch.Generator(device).manual_seed(seed)
+        self.mix, self.seed, self.device = mix, seed, device
+        self._stock = trajectories(_PATHS, np.random.default_rng(seed))
         self._averaged_share = mix.averaged_share if len(self.averaged) else 0.0
         if not len(self.stills):
             self._averaged_share = 1.0
 
-    def state(self) -> dict[str, Any]:
-        """Where chance stands; `restore` takes it back."""
-        return {"numpy": self.rng.bit_generator.state, "torch": self.generator.get_state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on exactly where a `state` was taken."""
-        self.rng.bit_generator.state = state["numpy"]
-        self.generator.set_state(state["torch"].cpu())
-
-    def draw(self, batch: int, crop: int) -> tuple[Tensor, Tensor]:
-        """Make one batch of (N, 3, crop, crop) pairs."""
-        zooms = np.log((self.mix.smallest_zoom, self.mix.largest_zoom))
-        zoom = float(np.exp(self.rng.uniform(*zooms)))
-        averaged = int((self.rng.random(batch) < self._averaged_share).sum())
+    def batch(self, number: int, count: int, crop: int) -> tuple[Tensor, Tensor]:
+        """Make one batch of (count, 3, crop, crop) pairs."""
+        rng = np.random.default_rng((self.seed, number))
+        zoom = float(np.exp(rng.uniform(*np.log((self.mix.smallest_zoom, self.mix.largest_zoom)))))
+        averaged = int((rng.random(count) < self._averaged_share).sum())
         parts = []
-        if batch > averaged:
-            parts.append(self._blurred_here(batch - averaged, crop, zoom))
+        if count > averaged:
+            parts.append(self._blurred_here(rng, count - averaged, crop, zoom))
         if averaged:
-            parts.append(self._blurred_before(averaged, crop, zoom))
+            both = self._windows(rng, self.averaged, averaged, crop, crop, zoom)
+            parts.append((both[:, 0], both[:, 1]))
         blurred, sharp = (torch.cat(images) for images in zip(*parts, strict=True))
-        blurred = self._compressed(self._noisy(blurred))
-        if self.rng.random() < 0.5:
+        blurred = self._compressed(rng, self._noisy(rng, blurred))
+        if rng.random() < 0.5:
             blurred, sharp = blurred.flip(-1), sharp.flip(-1)
         return 2 * blurred - 1, 2 * sharp - 1
 
-    def _blurred_here(self, batch: int, crop: int, zoom: float) -> tuple[Tensor, Tensor]:
+    def _blurred_here(
+        self, rng: np.random.Generator, count: int, crop: int, zoom: float
+    ) -> tuple[Tensor, Tensor]:
         wanted = crop + 2 * LARGEST_SIZE  # room for the kernel, where the face is large enough
-        sharp = self._windows(self.stills[:, None], batch, crop, wanted, zoom)[:, 0]
-        sizes = self._sizes(batch, zoom)
-        moved = int((self.rng.random(batch) < self.mix.moved_share).sum())
+        sharp = self._windows(rng, self.stills[:, None], count, crop, wanted, zoom)[:, 0]
+        sizes = self._sizes(rng, count, zoom)
+        paths = self._paths(rng, count)
+        moved = int((rng.random(count) < self.mix.moved_share).sum())
         parts = []
         if moved:
-            parts.append(averaged_while_moving(sharp[:moved], sizes[:moved].tolist(), self.rng))
-        if batch > moved:
-            kernels = self._kernels(sizes[moved:]).to(sharp.device)
+            parts.append(averaged_while_moving(sharp[:moved], paths[:moved], sizes[:moved], rng))
+        if count > moved:
+            kernels = self._kernels(rng, sizes[moved:], paths[moved:]).to(sharp.device)
             parts.append(convolve(sharp[moved:], kernels))
         return _middle(torch.cat(parts), crop), _middle(sharp, crop)
 
-    def _blurred_before(self, batch: int, crop: int, zoom: float) -> tuple[Tensor, Tensor]:
-        pairs = self._windows(self.averaged, batch, crop, crop, zoom)
-        return pairs[:, 0], pairs[:, 1]
-
-    def _windows(self, faces: Tensor, batch: int, crop: int, wanted: int, zoom: float) -> Tensor:
+    def _windows(
+        self,
+        rng: np.random.Generator,
+        faces: Tensor,
+        count: int,
+        crop: int,
+        wanted: int,
+        zoom: float,
+    ) -> Tensor:
         """Random windows of (M, K, 3, side, side) faces, `crop` to `wanted` pixels after a zoom."""
         side = faces.shape[-1]
         taken = min(side, max(round(wanted / zoom), LARGEST_SIZE + 1))
         size = max(crop, min(wanted, round(taken * zoom)))
         size -= (size - crop) % 2
-        picks = self.rng.integers(len(faces), size=batch)
-        corners = self.rng.integers(side - taken + 1, size=(batch, 2))
-        windows = [
-            faces[int(i), ..., y : y + taken, x : x + taken]
-            for i, (y, x) in zip(picks, corners.tolist(), strict=True)
-        ]
-        images = torch.stack(windows).float() / 255  # (N, K, 3, taken, taken)
+        picks = torch.from_numpy(rng.integers(len(faces), size=count)).to(faces.device)
+        corners = torch.from_numpy(rng.integers(side - taken + 1, size=(2, count, 1)))
+        rows, columns = (corners + torch.arange(taken)).to(faces.device)
+        windows = faces[picks[:, None, None], ..., rows[:, :, None], columns[:, None, :]]
+        # Indexed so, the picture's sides come before its channels: (N, taken, taken, K, 3).
+        images = windows.permute(0, 3, 4, 1, 2).float() / 255
         if size == taken:
             return images
         flat = F.interpolate(images.flatten(0, 1), (size, size), mode="bicubic", antialias=True)
-        return flat.clamp(0, 1).reshape(*images.shape[:2], *flat.shape[1:])
+        return flat.clamp(0, 1).reshape(*images.shape[:3], size, size)
 
-    def _sizes(self, batch: int, zoom: float) -> NDArray[np.int64]:
+    def _paths(self, rng: np.random.Generator, count: int) -> NDArray[np.complex128]:
+        """Camera paths of the stock, each turned by an angle of its own."""
+        turns = np.exp(2j * np.pi * rng.random((count, 1)))
+        return np.asarray(self._stock[rng.integers(len(self._stock), size=count)] * turns)
+
+    def _sizes(self, rng: np.random.Generator, count: int, zoom: float) -> NDArray[np.int64]:
         """How far the blur reaches, in pixels; less on faces that were made smaller."""
-        mix, rng = self.mix, self.rng
-        sizes = rng.integers(mix.smallest_kernel, mix.largest_kernel + 1, batch)
-        mild = rng.integers(1, mix.mild_kernel + 1, batch)
-        sizes = np.where(rng.random(batch) < mix.mild_share, mild, sizes)
+        mix = self.mix
+        sizes = rng.integers(mix.smallest_kernel, mix.largest_kernel + 1, count)
+        mild = rng.integers(1, mix.mild_kernel + 1, count)
+        sizes = np.where(rng.random(count) < mix.mild_share, mild, sizes)
         return np.asarray(np.maximum(1, np.rint(sizes * min(1.0, zoom))), np.int64)
 
-    def _kernels(self, sizes: NDArray[np.int64]) -> Tensor:
+    def _kernels(
+        self, rng: np.random.Generator, sizes: NDArray[np.int64], paths: NDArray[np.complex128]
+    ) -> Tensor:
         mix = self.mix
         shares = (1 - mix.defocus_share - mix.mixed_share, mix.defocus_share, mix.mixed_share)
-        kinds = self.rng.choice(len(KINDS), len(sizes), p=shares)
+        kinds = rng.choice(len(KINDS), len(sizes), p=shares)
         # A disc takes away far more than a path of its length.
         sizes = np.where(kinds == KINDS.index("defocus"), np.maximum(1, sizes // 2), sizes)
-        return random_kernels(sizes.tolist(), self.rng, kinds=[KINDS[k] for k in kinds])
+        return random_kernels(sizes.tolist(), rng, kinds=[KINDS[k] for k in kinds], paths=paths)
 
-    def _noisy(self, blurred: Tensor) -> Tensor:
-        amounts = self.rng.uniform(0, self.mix.largest_noise, len(blurred)).astype(np.float32)
+    def _noisy(self, rng: np.random.Generator, blurred: Tensor) -> Tensor:
+        amounts = rng.uniform(0, self.mix.largest_noise, len(blurred)).astype(np.float32)
         scale = torch.from_numpy(amounts)[:, None, None, None].to(blurred.device)
-        grain = torch.randn(blurred.shape, generator=self.generator, device=blurred.device)
+        generator = torch.Generator(self.device).manual_seed(int(rng.integers(2**62)))
+        grain = torch.randn(blurred.shape, generator=generator, device=blurred.device)
         return as_eight_bit(blurred + scale * grain)
 
-    def _compressed(self, blurred: Tensor) -> Tensor:
-        mix, rng = self.mix, self.rng
+    def _compressed(self, rng: np.random.Generator, blurred: Tensor) -> Tensor:
+        """Some of the images as codecs leave them, which work on the CPU."""
+        mix = self.mix
         how = rng.random(len(blurred))
-        for i in np.flatnonzero(how < mix.jpeg_share):
-            blurred[i] = jpeg(blurred[i], int(rng.integers(mix.lowest_quality, 96)))
+        stills = np.flatnonzero(how < mix.jpeg_share)
         videos = np.flatnonzero((how >= mix.jpeg_share) & (how < mix.jpeg_share + mix.h264_share))
+        qualities = rng.integers(mix.lowest_quality, 96, len(stills))
+        crf = int(rng.integers(16, mix.largest_crf + 1))
+        if not len(stills) + len(videos):
+            return blurred
+        picks = torch.from_numpy(np.concatenate((stills, videos))).to(blurred.device)
+        images = blurred[picks].cpu()
+        for i, quality in enumerate(qualities.tolist()):
+            images[i] = jpeg(images[i], quality)
         if len(videos):
-            crf = int(rng.integers(16, mix.largest_crf + 1))
-            picks = torch.from_numpy(videos).to(blurred.device)
-            blurred[picks] = h264(blurred[picks], crf)
+            images[len(stills) :] = h264(images[len(stills) :], crf)
+        blurred[picks] = images.to(blurred.device)
         return blurred
 
 
@@ -151,9 +165,8 @@ def validation_pairs(mix: BlurMix, faces: Faces, device: str) -> tuple[Tensor, T
         largest_zoom=1.0,
     )
     chosen = replace(faces, stills=faces.stills[picks])
-    return PairMaker(chosen, harder, seed=1, device=device).draw(
-        _VALIDATION_FACES, _VALIDATION_SIDE
-    )
+    maker = PairMaker(chosen, harder, seed=1, device=device)
+    return maker.batch(0, _VALIDATION_FACES, _VALIDATION_SIDE)
 
 
 def _middle(images: Tensor, crop: int) -> Tensor:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -41,14 +40,6 @@ class Processes:
         values = [value]
         distributed.broadcast_object_list(values, src=0)
         return values[0]
-
-    def gathered(self, value: Any) -> list[Any]:
-        """Every process's value, by rank."""
-        if self.count == 1:
-            return [value]
-        values: list[Any] = [None] * self.count
-        distributed.all_gather_object(values, value)
-        return values
 
 
 def one_process() -> Processes:

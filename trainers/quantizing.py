@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -109,11 +109,11 @@ def blurred_crops(pack: Path, model: str, count: int, seed: int) -> Iterator[Bat
     maker = PairMaker(load_pack(pack, "train"), mix, seed=seed, device="cpu")
 
     def crops() -> Iterator[Batch]:
-        while True:
-            blurred, _ = maker.draw(_BATCH, _SIDE)
+        for number in itertools.count():
+            blurred, _ = maker.batch(number, _BATCH, _SIDE)
             yield from (crop[None].numpy() for crop in blurred)
 
-    return islice(crops(), count)
+    return itertools.islice(crops(), count)
 
 
 def compared(full: Deblurrer, small: Deblurrer, pairs: Sequence[Pair]) -> Verdict:

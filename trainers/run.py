@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +25,9 @@ from vidfacedeblur.trainers.adversarial import Critics
 from vidfacedeblur.trainers.losses import ContentLoss
 from vidfacedeblur.trainers.recipe import Optimizer, Recipe
 
+_READ_EVERY = 16
+"""Steps after which a GPU's loss is read."""
+
 
 @dataclass
 class Progress:
@@ -38,6 +41,10 @@ class Progress:
         """Part of the run that is done, 0 to 1: by its steps, or by time if that runs out first."""
         by_time = 0.0 if max_minutes is None else self.seconds / (60 * max_minutes)
         return min(1.0, max(self.step / recipe.steps, by_time))
+
+    def at(self, step: int) -> Progress:
+        """The same at another step, near in time."""
+        return Progress(step, self.seconds)
 
 
 def rate(optimizer: Optimizer, share: float) -> float:
@@ -59,9 +66,11 @@ def make_optimizer(settings: Optimizer, network: nn.Module) -> torch.optim.Optim
     betas = (settings.beta1, settings.beta2)
     if settings.kind == "rmsprop":
         return torch.optim.RMSprop(weights, lr=lr)
+    on_gpu = next(network.parameters()).is_cuda or None  # one kernel for all weights there
     if settings.kind == "adam":
-        return torch.optim.Adam(weights, lr=lr, betas=betas)
-    return torch.optim.AdamW(weights, lr=lr, betas=betas, weight_decay=settings.weight_decay)
+        return torch.optim.Adam(weights, lr=lr, betas=betas, fused=on_gpu)
+    decay = settings.weight_decay
+    return torch.optim.AdamW(weights, lr=lr, betas=betas, weight_decay=decay, fused=on_gpu)
 
 
 class Average:
@@ -75,11 +84,17 @@ class Average:
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network's weights; faster at the beginning of a run."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                self.state[name].lerp_(value.detach(), 1 - decay)
-            else:
-                self.state[name].copy_(value)
+        theirs = network.state_dict()
+        numbers = [name for name, value in theirs.items() if value.is_floating_point()]
+        counts = [name for name in theirs if name not in numbers]
+        # All at once: a kernel for each tensor would take a GPU longer than a training step.
+        torch._foreach_lerp_(
+            [self.state[name] for name in numbers], [theirs[name] for name in numbers], 1 - decay
+        )
+        if counts:
+            torch._foreach_copy_(
+                [self.state[name] for name in counts], [theirs[name] for name in counts]
+            )
 
 
 class Run:
@@ -109,8 +124,10 @@ class Run:
         )
         self.progress = Progress()
         self._low = recipe.precision == "bfloat16" and computes_bfloat16(device)
-        self.forward: nn.Module = self.network
-        """The network, wrapped where several GPUs work on it."""
+        self._on_gpu = device.startswith("cuda")
+        self._loss = math.nan
+        self.forward: Callable[[Tensor], Tensor] = self.network
+        """The network, wrapped where it is compiled or several GPUs work on it."""
 
     def step(self, blurred: Tensor, sharp: Tensor, share: float) -> float:
         """Update the network once (and its critics as often as the recipe says); return its loss.
@@ -120,8 +137,11 @@ class Run:
             sharp: The same shape and range.
             share: Part of the run that is done.
 
+        Returns:
+            The loss; on a GPU that of a step not long ago.
+
         Raises:
-            InputError: The loss is not finite. The weights are as they were.
+            InputError: The loss is not finite. On a CPU the weights are as they were.
         """
         restored = self._restored(blurred)
         loss = self.content(restored, sharp)
@@ -129,19 +149,26 @@ class Run:
         if self.critics is not None and settings and share >= settings.begins:
             self._teach_critics(restored, sharp, share)
             loss = loss + settings.weight * self.critics.generator_loss(restored, sharp)
-        if not torch.isfinite(loss):
+        self._watch(loss)
+        self._descend(self.network, self.optimizer, loss, share)
+        self.progress.step += 1
+        self.average.update(self.network, self.progress.step)
+        return self._loss
+
+    def _watch(self, loss: Tensor) -> None:
+        """Read a loss; on a GPU now and then only, because reading waits for all work there."""
+        if self._on_gpu and self.progress.step % _READ_EVERY:
+            return
+        self._loss = float(loss.item())
+        if not math.isfinite(self._loss):
             raise InputError(
                 f"the loss is no longer finite at step {self.progress.step}: the last checkpoint is"
                 " kept; go on from it with a lower learning_rate"
             )
-        self._descend(self.network, self.optimizer, loss, share)
-        self.progress.step += 1
-        self.average.update(self.network, self.progress.step)
-        return float(loss.item())
 
     def _restored(self, blurred: Tensor) -> Tensor:
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self._low):
-            restored: Tensor = self.forward(blurred.to(memory_format=torch.channels_last))
+            restored = self.forward(blurred.to(memory_format=torch.channels_last))
         return restored.float()
 
     def _teach_critics(self, restored: Tensor, sharp: Tensor, share: float) -> None:
@@ -180,13 +207,8 @@ class Run:
         self.network.load_state_dict(weights)
         self.average = Average(self.network, self.recipe.ema)
 
-    def save(self, path: Path, *, draws: list[dict[str, Any]]) -> None:
-        """Write a checkpoint.
-
-        Args:
-            path: The file.
-            draws: State of each process's `PairMaker`.
-        """
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
         state = {
             "recipe": asdict(self.recipe),
             "network": self.network.state_dict(),
@@ -197,7 +219,6 @@ class Run:
             if self.critic_optimizer is None
             else self.critic_optimizer.state_dict(),
             "progress": asdict(self.progress),
-            "draws": draws,
             "chance": _chance(self.device),
             "device": self.device,
             "commit": code_version(),
@@ -223,7 +244,7 @@ class Run:
                 " --out, or begin there with --start WEIGHTS"
             )
         self.network.load_state_dict(state["network"])
-        self.average.state = state["average"]
+        self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
         self.optimizer.load_state_dict(state["optimizer"])
         if self.critics is not None and self.critic_optimizer is not None:
             self.critics.load_state_dict(state["critics"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.trainers.features import VggFeatures
+from vidfacedeblur.trainers.feed import Feed
 from vidfacedeblur.trainers.journal import Journal, Row
 from vidfacedeblur.trainers.pack import load_pack
 from vidfacedeblur.trainers.pairs import PairMaker, validation_pairs
@@ -88,7 +90,9 @@ def train(
         OptionError: The folder holds a run of another recipe, or memory runs out.
     """
     processes = processes or one_process()
+    minutes = options.max_minutes
     run, pairs = _set_up(recipe, options, processes, start)
+    feed = Feed(pairs, lambda step: recipe.phase_at(run.progress.at(step).share(recipe, minutes)))
     # Only one process writes: two would take each other's half-written files away.
     journal = Journal(options.out, resumed_at=run.progress.step) if processes.first else None
     held_out = validation_pairs(recipe.blur, load_pack(options.pack, "val"), options.device)
@@ -99,24 +103,24 @@ def train(
     def check() -> None:
         with run.averaged() as network:
             restored = validate(network, held_out[0])
-        draws = processes.gathered(pairs.state())
         if journal is not None:
             on_check(journal.add(run, losses, *held_out, restored))
-            run.save(options.out / "checkpoint.pt", draws=draws)
+            run.save(options.out / "checkpoint.pt")
         losses.clear()
 
     run.network.train()
-    while (share := processes.agreed(run.progress.share(recipe, options.max_minutes))) < until:
-        phase = recipe.phase_at(share)
-        losses.append(_step(run, pairs, phase, share))
-        now = time.perf_counter()
-        run.progress.seconds += now - clock
-        clock = now
-        on_step(Pace(run.progress.step, share, losses[-1], phase.batch * processes.count))
-        if processes.agreed(float(run.progress.seconds >= next_check)):
-            check()
-            clock = time.perf_counter()
-            next_check = run.progress.seconds + options.check_every
+    with closing(feed):
+        while (share := processes.agreed(run.progress.share(recipe, minutes))) < until:
+            phase = recipe.phase_at(share)
+            losses.append(_step(run, feed, phase, share))
+            now = time.perf_counter()
+            run.progress.seconds += now - clock
+            clock = now
+            on_step(Pace(run.progress.step, share, losses[-1], phase.batch * processes.count))
+            if processes.agreed(float(run.progress.seconds >= next_check)):
+                check()
+                clock = time.perf_counter()
+                next_check = run.progress.seconds + options.check_every
     check()
     return run
 
@@ -140,6 +144,7 @@ def _set_up(
     """A run, new or resumed, with its source of pairs."""
     if options.threads:
         torch.set_num_threads(options.threads)
+    torch.backends.cudnn.benchmark = True  # every step has the same shapes
     options.out.mkdir(parents=True, exist_ok=True)
     vgg = VggFeatures(options.vgg) if options.vgg else None
     run = Run(recipe, device=options.device, seed=options.seed, vgg=vgg)
@@ -150,24 +155,23 @@ def _set_up(
     if path.exists():
         state = load_checkpoint(path)
         run.restore(state, path)
-        if processes.rank < len(state["draws"]):
-            pairs.restore(state["draws"][processes.rank])
     elif start is not None:
         run.warm_start(start)
     run.forward = processes.shared(run.network)
     if options.compiled:
-        run.forward.compile()
+        # A wrapper, so that validation does not have the network compiled once more.
+        run.forward = torch.compile(run.forward, dynamic=False)
     return run, pairs
 
 
-def _step(run: Run, pairs: PairMaker, phase: Phase, share: float) -> float:
+def _step(run: Run, feed: Feed, phase: Phase, share: float) -> float:
     """One step of a phase.
 
     Raises:
         OptionError: Memory runs out; the message says what would fit.
     """
     try:
-        return run.step(*pairs.draw(phase.batch, phase.crop), share)
+        return run.step(*feed.batch(run.progress.step), share)
     except (RuntimeError, MemoryError) as error:
         if not _is_memory(error):
             raise

@@ -8,7 +8,14 @@ import torch
 
 from vidfacedeblur.trainers.blur import as_eight_bit, averaged_while_moving, convolve
 from vidfacedeblur.trainers.compression import h264, jpeg
-from vidfacedeblur.trainers.kernels import KINDS, LARGEST_SIZE, Kind, defocus, random_kernels
+from vidfacedeblur.trainers.kernels import (
+    KINDS,
+    LARGEST_SIZE,
+    Kind,
+    discs,
+    random_kernels,
+    trajectories,
+)
 from vidfacedeblur.trainers.metrics import psnr
 
 
@@ -45,10 +52,11 @@ def test_kinds_differ_and_may_be_mixed_in_a_batch() -> None:
 
 
 def test_a_disc_is_even_and_round() -> None:
-    disc = defocus(15)
-    assert disc.max() == pytest.approx(4 / np.pi / 15**2, rel=0.03)
-    assert np.array_equal(disc, disc.T)
-    assert np.array_equal(disc, disc[::-1])
+    point, disc = discs(torch.tensor([1, 15]))
+    assert float(disc.max()) == pytest.approx(4 / np.pi / 15**2, rel=0.03)
+    assert torch.equal(disc, disc.T)
+    assert torch.equal(disc, disc.flip(0))
+    assert float(point[LARGEST_SIZE, LARGEST_SIZE]) == float(point.sum()) == 1
 
 
 def test_size_one_is_no_blur() -> None:
@@ -80,7 +88,8 @@ def test_a_moving_dot_is_averaged_along_its_path_and_is_in_place_at_the_middle()
     dot = torch.zeros(1, 3, 65, 65)
     dot[..., 32, 32] = 1
     for seed in range(6):
-        blurred = averaged_while_moving(dot, [17], np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        blurred = averaged_while_moving(dot, trajectories(1, rng), np.array([17]), rng)
         assert float(blurred.sum()) == pytest.approx(float(dot.sum()), rel=0.3)
         assert float(blurred[0, 0, 32, 32]) > 0.05  # the middle frame left it where it is
         rows, columns = (blurred[0, 0] > 0.01).nonzero().T
@@ -91,8 +100,20 @@ def test_a_moving_dot_is_averaged_along_its_path_and_is_in_place_at_the_middle()
 def test_a_face_that_does_not_move_is_averaged_to_itself() -> None:
     image = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     smooth = torch.nn.functional.avg_pool2d(image, 5, 1, 2)
-    blurred = averaged_while_moving(smooth, [1], np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    blurred = averaged_while_moving(smooth, trajectories(1, rng), np.array([1]), rng)
     assert float(psnr(blurred, smooth)) > 35
+
+
+def test_faces_that_move_together_are_averaged_one_by_one() -> None:
+    images = torch.rand(3, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    paths, sizes = trajectories(3, np.random.default_rng(1)), np.array([5, 9, 21])
+    together = averaged_while_moving(images, paths, sizes, np.random.default_rng(2))
+    rng = np.random.default_rng(2)
+    for i in range(3):
+        one = slice(i, i + 1)
+        alone = averaged_while_moving(images[one], paths[one], sizes[one], rng)
+        assert torch.allclose(alone, together[one], atol=1e-6)
 
 
 def test_eight_bit_rounds_and_clips() -> None:

@@ -1,0 +1,69 @@
+"""Batches made ahead of the steps that learn from them, so that a GPU never waits for its pairs.
+
+Making a pair takes codecs and chance, which work on the CPU; a GPU would idle meanwhile. On a CPU
+there is nothing to gain: it has one thing to do at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from vidfacedeblur.trainers.pairs import PairMaker
+from vidfacedeblur.trainers.recipe import Phase
+
+_THREADS = 3
+_AHEAD = 6
+"""Batches that are being made or wait."""
+
+Pairs = tuple[Tensor, Tensor]
+
+
+class Feed:
+    """Gives a run its batches, by the number of the step.
+
+    Args:
+        maker: Makes them.
+        phase_of: What the batch of a step is to be, asked when it is begun.
+    """
+
+    def __init__(self, maker: PairMaker, phase_of: Callable[[int], Phase]) -> None:
+        self._maker, self._phase_of = maker, phase_of
+        self._begun: dict[int, Future[Pairs]] = {}
+        self._own = threading.local()
+        self._threads = ThreadPoolExecutor(_THREADS) if maker.device.startswith("cuda") else None
+
+    def batch(self, step: int) -> Pairs:
+        """The pairs of a step; steps must be asked for in order."""
+        if self._threads is None:
+            return self._made(step)
+        for number in range(step, step + _AHEAD):
+            if number not in self._begun:
+                self._begun[number] = self._threads.submit(self._made_beside, number)
+        pairs = self._begun.pop(step).result()
+        for images in pairs:
+            # Its memory belongs to the stream that made it, and must not be reused too early.
+            images.record_stream(torch.cuda.current_stream(images.device))
+        return pairs
+
+    def close(self) -> None:
+        """Give up what was begun and end the threads."""
+        if self._threads is not None:
+            self._threads.shutdown(cancel_futures=True)
+
+    def _made(self, step: int) -> Pairs:
+        phase = self._phase_of(step)
+        return self._maker.batch(step, phase.batch, phase.crop)
+
+    def _made_beside(self, step: int) -> Pairs:
+        """On a stream of the thread's own, beside the one that trains."""
+        if not hasattr(self._own, "stream"):
+            self._own.stream = torch.cuda.Stream(self._maker.device)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(self._own.stream):
+            pairs = self._made(step)
+        self._own.stream.synchronize()
+        return pairs
