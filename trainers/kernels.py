@@ -144,5 +144,5 @@ def _seen_through(kernels: Tensor, lenses: Tensor) -> Tensor:
     middle = slice(LARGEST_SIZE, LARGEST_SIZE + _SIDE)
     both = torch.fft.irfft2(spectrum, whole)[:, middle, middle].clamp(min=0)
     both[both < _DUST] = 0  # what the transforms leave where there is nothing
-    whole_sum: Tensor = both.sum((1, 2), keepdim=True)
-    return both / whole_sum
+    through: Tensor = both / both.sum((1, 2), keepdim=True)
+    return through

@@ -12,6 +12,7 @@ import pytest
 from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs
 from vidfacedeblur.engines.batches import Batch
 from vidfacedeblur.engines.parity import decibels, reference
+from vidfacedeblur.engines.plans import load_tensorrt
 from vidfacedeblur.engines.tensorrt import TensorRTNetwork
 from vidfacedeblur.engines.torch_ import TorchNetwork
 from vidfacedeblur.models.bundle import bundled
@@ -32,7 +33,10 @@ def own(spec: NetworkSpec) -> NetworkSpec:
 
 
 def tensorrt(spec: NetworkSpec, **options: Any) -> TensorRTNetwork:
-    pytest.importorskip("tensorrt")
+    try:
+        load_tensorrt()
+    except ImportError:
+        pytest.skip("neither tensorrt nor tensorrt-rtx is installed")
     return TensorRTNetwork(own(spec), "cuda", on_status=lambda line: None, **options)
 
 
