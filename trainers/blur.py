@@ -43,6 +43,8 @@ def averaged_while_moving(
     paths: NDArray[np.complex128],
     sizes: NDArray[np.int64],
     rng: np.random.Generator,
+    *,
+    still_share: float = 0.0,
 ) -> Tensor:
     """Blur each image as averaging 3 to 15 frames of a moving face does.
 
@@ -54,13 +56,34 @@ def averaged_while_moving(
         paths: (N, steps) complex positions, as `kernels.trajectories` gives them.
         sizes: (N,) longer side of the box around each path, in pixels.
         rng: Where chance comes from.
+        still_share: Share of the images of which an oval about the middle moves alone, as a head
+            does before a camera that stands still.
     """
     poses = [_poses(path, int(size), rng) for path, size in zip(paths, sizes, strict=True)]
     lengths = torch.tensor([len(frames) for frames in poses])
+    moving = np.where(rng.random(len(images))[:, None, None] < still_share, _ovals(images, rng), 1)
+    layers = torch.cat((images, torch.from_numpy(moving).to(images)[:, None]), 1)
     frame_of = torch.arange(len(images)).repeat_interleave(lengths).to(images.device)
-    frames = _moved(images[frame_of], torch.from_numpy(np.concatenate(poses)))
+    layers = _moved(layers[frame_of], torch.from_numpy(np.concatenate(poses)))
+    face, oval = layers[:, :3], layers[:, 3:].clamp(0, 1)
+    # What the oval leaves free shows what lies there in the sharp image: an oval is larger than a
+    # head, so that is mostly background.
+    frames = images[frame_of] + oval * (face - images[frame_of])
     blurred = torch.zeros_like(images).index_add_(0, frame_of, frames)
     return (blurred / lengths.to(images)[:, None, None, None]).clamp(0, 1)
+
+
+def _ovals(images: Tensor, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Soft ovals about the middle of each image, (N, H, W), 1 within and 0 without."""
+    count, (height, width) = len(images), images.shape[-2:]
+    middle = rng.normal(0, 0.06, (2, count, 1, 1))
+    half = rng.uniform((0.3, 0.36), (0.5, 0.6), (count, 2)).T[..., None, None]
+    y = np.linspace(-0.5, 0.5, height)[None, :, None] - middle[0]
+    x = np.linspace(-0.5, 0.5, width)[None, None] - middle[1]
+    # About in pixels from the rim, inwards.
+    depth = (1 - np.hypot(x / half[0], y / half[1])) * half[0] * width
+    softness = rng.uniform(1, 6, (count, 1, 1))
+    return np.asarray(np.clip(depth / softness + 0.5, 0, 1), np.float32)
 
 
 def _poses(

@@ -66,7 +66,9 @@ class PairMaker:
         moved = int((rng.random(count) < self.mix.moved_share).sum())
         parts = []
         if moved:
-            parts.append(averaged_while_moving(sharp[:moved], paths[:moved], sizes[:moved], rng))
+            chosen = (sharp[:moved], paths[:moved], sizes[:moved])
+            still = self.mix.still_share
+            parts.append(averaged_while_moving(*chosen, rng, still_share=still))
         if count > moved:
             kernels = self._kernels(rng, sizes[moved:], paths[moved:]).to(sharp.device)
             parts.append(convolve(sharp[moved:], kernels))

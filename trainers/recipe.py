@@ -111,9 +111,11 @@ class BlurMix:
     """Share of the faces whose kernel is at most `mild_kernel`: a face that is hardly blurred must
     stay as it is."""
     mild_kernel: int = 5
-    moved_share: float = 0.2
+    moved_share: float = 0.35
     """Share of the other pairs that are made as averaged frames are: from copies of the face that
     move, turn and grow; the rest are convolved."""
+    still_share: float = 0.6
+    """Share of the moved faces that move before a background that stands still."""
     defocus_share: float = 0.05
     """Share of the kernels that are discs, of half the size drawn."""
     mixed_share: float = 0.1
@@ -137,8 +139,8 @@ class BlurMix:
         if not 1 <= self.smallest_kernel <= self.largest_kernel <= 29:
             raise OptionError("kernel sizes must lie within 1 to 29")
         shares = (self.defocus_share, self.mixed_share)
-        alone = ((self.averaged_share,), (self.moved_share,), (self.mild_share,))
-        for group in (*alone, shares, self._compressed()):
+        alone = (self.averaged_share, self.moved_share, self.still_share, self.mild_share)
+        for group in (*((share,) for share in alone), shares, self._compressed()):
             if min(group) < 0 or sum(group) > 1:
                 raise OptionError("shares of the blur must be 0 or more, and at most 1 in all")
         if not 0 < self.smallest_zoom <= self.largest_zoom <= 4:
