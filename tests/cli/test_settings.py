@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from vidfacedeblur.cli.settings import SETTINGS, build_parser, resolve
+from vidfacedeblur.cli import options
+from vidfacedeblur.cli.settings import SETTINGS, build_parser
 from vidfacedeblur.errors import OptionError
+
+
+def resolve(
+    given: dict[str, object], environment: dict[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    return options.resolve(given, environment, settings=SETTINGS)
 
 
 def flags(*argv: str) -> dict[str, object]:

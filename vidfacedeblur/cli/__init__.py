@@ -29,13 +29,8 @@ from vidfacedeblur.cli.extras import (
     event_file,
 )
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
-from vidfacedeblur.cli.settings import (
-    SETTINGS,
-    Setting,
-    build_parser,
-    model_and_faces,
-    resolve,
-)
+from vidfacedeblur.cli.options import Setting, resolve
+from vidfacedeblur.cli.settings import SETTINGS, build_parser, model_and_faces
 from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
 from vidfacedeblur.errors import (
     DAMAGED,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vidfacedeblur import __version__
-from vidfacedeblur.cli.settings import SETTINGS, Setting, add_settings, pair
+from vidfacedeblur.cli.options import Setting, add_settings, pair
+from vidfacedeblur.cli.settings import SETTINGS
 from vidfacedeblur.config import LiveOptions
 
 _LIVE = LiveOptions()

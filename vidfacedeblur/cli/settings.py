@@ -1,87 +1,24 @@
-"""The command's options: one table, filled from flags, environment, configuration file, defaults.
-
-The first of these that sets an option wins: a flag, ``VIDFACEDEBLUR_<NAME>``, the file given with
-``--config``, the default.
-"""
+"""The command's options: one table; `options` fills it."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vidfacedeblur import __version__
+from vidfacedeblur.cli.options import (
+    Setting,
+    add_settings,
+    or_auto,
+    pair,
+    rectangle,
+    switch,
+    which,
+)
 from vidfacedeblur.config import DEFAULT_MODEL, FaceOptions, ModelOptions, VideoOptions
-from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.registry import MODELS
-
-_PREFIX = "VIDFACEDEBLUR_"
-_OTHER_VARIABLES = {_PREFIX + name for name in ("CACHE", "CONFIG", "DATA", "REQUIRE_GPU", "URL")}
-_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One option of the command."""
-
-    name: str
-    """Long flag without dashes in front; underscores for dashes in files and variables."""
-    parse: Callable[[str], Any]
-    """From text to value; raises ValueError."""
-    default: Any
-    help: str
-    metavar: str | None = None
-    choices: Sequence[str] | None = None
-    short: str | None = None
-    group: str = "options"
-    many: bool = False
-    """May be given more than once; in a variable, values are apart by spaces."""
-
-    @property
-    def key(self) -> str:
-        return self.name.replace("-", "_")
-
-    @property
-    def is_switch(self) -> bool:
-        return self.parse is switch
-
-
-def switch(text: str) -> bool:
-    """A yes or no from text; `ValueError` for what is neither."""
-    if text.lower() in _TRUE | _FALSE:
-        return text.lower() in _TRUE
-    raise ValueError("must be true or false")
-
-
-def pair(text: str) -> tuple[str, str]:
-    """A name and a value from ``NAME=VALUE``; `ValueError` for anything else."""
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise ValueError("must be NAME=VALUE")
-    return key, value
-
-
-def _which(text: str) -> str | int:
-    return int(text) if text.isdecimal() else text
-
-
-def _rectangle(text: str) -> tuple[float, ...]:
-    try:
-        values = tuple(float(value) for value in text.split(","))
-    except ValueError:
-        values = ()
-    if len(values) != 4:
-        raise ValueError("must be X,Y,WIDTH,HEIGHT")
-    return values
-
-
-def _or_auto(text: str) -> int | None:
-    return None if text == "auto" else int(text)
-
 
 CHUNK = 120.0
 """Seconds of the pieces of long videos, if nothing else is asked for."""
@@ -103,7 +40,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("threads", int, None, "CPU threads for a network (by cores)", "N", group="model"),
     Setting(
         "faces",
-        _which,
+        which,
         _FACES.faces,
         "which faces to deblur: all, none, the largest, or the N largest of each frame",
         "all|none|largest|N",
@@ -111,7 +48,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "region",
-        _rectangle,
+        rectangle,
         (),
         "only faces whose middle is there, in pixels; may be repeated",
         "X,Y,W,H",
@@ -120,7 +57,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "exclude",
-        _rectangle,
+        rectangle,
         (),
         "no faces whose middle is there; may be repeated",
         "X,Y,W,H",
@@ -154,7 +91,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "detect-every",
-        _or_auto,
+        or_auto,
         None,
         "frames from one search of the whole picture to the next (by what happens)",
         "auto|N",
@@ -163,7 +100,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("min-score", float, _FACES.min_score, "least face probability", "X", group="faces"),
     Setting(
         "crop-size",
-        _or_auto,
+        or_auto,
         None,
         "side of the crops given to the network: auto, or a multiple of 32 to 512",
         "auto|PX",
@@ -330,7 +267,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("retry-failed", switch, False, "do again what failed before", group="archive"),
     Setting(
         "workers",
-        _or_auto,
+        or_auto,
         None,
         "processes that share the cores or GPUs: auto (one each), or so many",
         "auto|N",
@@ -414,72 +351,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def add_settings(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
-    """Give a parser its options, in groups."""
-    groups = {s.group: None for s in settings}  # each once, in order
-    made = {name: parser.add_argument_group(name) for name in groups}
-    for setting in settings:
-        flags = [f"-{setting.short}"] if setting.short else []
-        group = made[setting.group]
-        text = setting.help
-        if setting.default not in (None, False, ()):
-            text += f" (default: {setting.default})"
-        if setting.is_switch:
-            group.add_argument(*flags, f"--{setting.name}", action="store_true", help=text)
-        else:
-            metavar = setting.metavar or "{" + ",".join(setting.choices or ()) + "}"
-            action = "append" if setting.many else "store"
-            group.add_argument(
-                *flags, f"--{setting.name}", metavar=metavar, help=text, action=action
-            )
-
-
-def resolve(
-    flags: Mapping[str, Any],
-    environment: Mapping[str, str] | None = None,
-    *,
-    settings: Sequence[Setting] = SETTINGS,
-    others: Sequence[Setting] = (),
-) -> tuple[dict[str, Any], list[str]]:
-    """Settle every setting's value.
-
-    Args:
-        flags: What the command line gave, by key.
-        environment: Variables; None takes the process's own.
-        settings: The command's.
-        others: Settings of other commands, whose variables may be there too.
-
-    Returns:
-        The values by key, and a line for each variable that looks like ours but is not.
-
-    Raises:
-        OptionError: A value does not fit, or the configuration file is unreadable or has an
-            unknown key.
-    """
-    environment = os.environ if environment is None else environment
-    path = flags.get("config") or environment.get(_PREFIX + "CONFIG")
-    stored = read_config(Path(path), (*settings, *others)) if path else {}
-    values = {}
-    for setting in settings:
-        variable = _PREFIX + setting.key.upper()
-        if setting.key in flags:
-            given, origin = flags[setting.key], f"--{setting.name}"
-        elif variable in environment:
-            given, origin = environment[variable], variable
-        elif setting.key in stored:
-            given, origin = stored[setting.key], f"{setting.name} in {path}"
-        else:
-            values[setting.key] = setting.default
-            continue
-        values[setting.key] = _value(setting, given, origin)
-    for one, other in (("overwrite", "skip_existing"), ("skip_existing", "overwrite")):
-        if one in flags and other not in flags and other in values:
-            values[other] = False  # the flag decides between the two
-    known = {_PREFIX + setting.key.upper() for setting in (*settings, *others)} | _OTHER_VARIABLES
-    strays = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
-    return values, [f"unknown environment variable {name} ignored" for name in strays]
-
-
 def model_and_faces(values: Mapping[str, Any]) -> tuple[ModelOptions, FaceOptions]:
     """What the settled values say of the model and the faces.
 
@@ -498,46 +369,3 @@ def model_and_faces(values: Mapping[str, Any]) -> tuple[ModelOptions, FaceOption
             regions=values["region"],
         ),
     )
-
-
-def read_config(path: Path, settings: Sequence[Setting] = SETTINGS) -> dict[str, Any]:
-    """Read a configuration file, its keys with underscores.
-
-    Raises:
-        OptionError: The file cannot be read, is not TOML, or has an unknown key.
-    """
-    try:
-        stored = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise OptionError(f"cannot read the configuration {path}: {reason}") from error
-    found = {key.replace("-", "_"): value for key, value in stored.items()}
-    unknown = sorted(set(found) - {setting.key for setting in settings})
-    if unknown:
-        known = ", ".join(setting.name for setting in settings)
-        raise OptionError(f"unknown key {unknown[0]!r} in {path}; known: {known}")
-    return found
-
-
-def _value(setting: Setting, given: Any, origin: str) -> Any:
-    """Check and convert what was given, whatever it came from."""
-    if not setting.many:
-        return _single(setting, given, origin)
-    each = given if isinstance(given, list) else str(given).split()
-    return tuple(_single(setting, one, origin) for one in each)
-
-
-def _single(setting: Setting, given: Any, origin: str) -> Any:
-    text = str(given).lower() if isinstance(given, bool) else str(given)
-    try:
-        value = setting.parse(text)
-    except ValueError as error:
-        kind = {int: "a whole number", float: "a number"}.get(setting.parse, "a valid value")  # type: ignore[call-overload]
-        own = setting.parse in (switch, pair, _rectangle)
-        reason = str(error) if own else f"must be {kind}"
-        raise OptionError(f"{origin} {reason}, got {text!r}") from error
-    if setting.name == "model":
-        return value  # an unknown model has its own error
-    if setting.choices and value not in setting.choices:
-        raise OptionError(f"{origin} must be one of {', '.join(setting.choices)}, got {text!r}")
-    return value

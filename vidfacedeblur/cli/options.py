@@ -1,0 +1,192 @@
+"""Options from wherever they come: flags, environment, configuration file, defaults.
+
+The first of these that sets an option wins: a flag, ``VIDFACEDEBLUR_<NAME>``, the file given with
+``--config``, the default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidfacedeblur.errors import OptionError
+
+_PREFIX = "VIDFACEDEBLUR_"
+_OTHER_VARIABLES = {_PREFIX + name for name in ("CACHE", "CONFIG", "DATA", "REQUIRE_GPU", "URL")}
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One option of the command."""
+
+    name: str
+    """Long flag without dashes in front; underscores for dashes in files and variables."""
+    parse: Callable[[str], Any]
+    """From text to value; raises ValueError."""
+    default: Any
+    help: str
+    metavar: str | None = None
+    choices: Sequence[str] | None = None
+    short: str | None = None
+    group: str = "options"
+    many: bool = False
+    """May be given more than once; in a variable, values are apart by spaces."""
+
+    @property
+    def key(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def is_switch(self) -> bool:
+        return self.parse is switch
+
+
+def switch(text: str) -> bool:
+    """A yes or no from text; `ValueError` for what is neither."""
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise ValueError("must be true or false")
+
+
+def pair(text: str) -> tuple[str, str]:
+    """A name and a value from ``NAME=VALUE``; `ValueError` for anything else."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise ValueError("must be NAME=VALUE")
+    return key, value
+
+
+def which(text: str) -> str | int:
+    """A whole number, or the word that it is not."""
+    return int(text) if text.isdecimal() else text
+
+
+def rectangle(text: str) -> tuple[float, ...]:
+    """Four numbers from ``X,Y,WIDTH,HEIGHT``; `ValueError` for anything else."""
+    try:
+        values = tuple(float(value) for value in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 4:
+        raise ValueError("must be X,Y,WIDTH,HEIGHT")
+    return values
+
+
+def or_auto(text: str) -> int | None:
+    """A whole number; None for ``auto``."""
+    return None if text == "auto" else int(text)
+
+
+def add_settings(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
+    """Give a parser its options, in groups."""
+    groups = {s.group: None for s in settings}  # each once, in order
+    made = {name: parser.add_argument_group(name) for name in groups}
+    for setting in settings:
+        flags = [f"-{setting.short}"] if setting.short else []
+        group = made[setting.group]
+        text = setting.help
+        if setting.default not in (None, False, ()):
+            text += f" (default: {setting.default})"
+        if setting.is_switch:
+            group.add_argument(*flags, f"--{setting.name}", action="store_true", help=text)
+        else:
+            metavar = setting.metavar or "{" + ",".join(setting.choices or ()) + "}"
+            action = "append" if setting.many else "store"
+            group.add_argument(
+                *flags, f"--{setting.name}", metavar=metavar, help=text, action=action
+            )
+
+
+def resolve(
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    *,
+    settings: Sequence[Setting],
+    others: Sequence[Setting] = (),
+) -> tuple[dict[str, Any], list[str]]:
+    """Settle every setting's value.
+
+    Args:
+        flags: What the command line gave, by key.
+        environment: Variables; None takes the process's own.
+        settings: The command's.
+        others: Settings of other commands, whose variables may be there too.
+
+    Returns:
+        The values by key, and a line for each variable that looks like ours but is not.
+
+    Raises:
+        OptionError: A value does not fit, or the configuration file is unreadable or has an
+            unknown key.
+    """
+    environment = os.environ if environment is None else environment
+    path = flags.get("config") or environment.get(_PREFIX + "CONFIG")
+    stored = read_config(Path(path), (*settings, *others)) if path else {}
+    values = {}
+    for setting in settings:
+        variable = _PREFIX + setting.key.upper()
+        if setting.key in flags:
+            given, origin = flags[setting.key], f"--{setting.name}"
+        elif variable in environment:
+            given, origin = environment[variable], variable
+        elif setting.key in stored:
+            given, origin = stored[setting.key], f"{setting.name} in {path}"
+        else:
+            values[setting.key] = setting.default
+            continue
+        values[setting.key] = _value(setting, given, origin)
+    for one, other in (("overwrite", "skip_existing"), ("skip_existing", "overwrite")):
+        if one in flags and other not in flags and other in values:
+            values[other] = False  # the flag decides between the two
+    known = {_PREFIX + setting.key.upper() for setting in (*settings, *others)} | _OTHER_VARIABLES
+    strays = sorted(name for name in environment if name.startswith(_PREFIX) and name not in known)
+    return values, [f"unknown environment variable {name} ignored" for name in strays]
+
+
+def read_config(path: Path, settings: Sequence[Setting]) -> dict[str, Any]:
+    """Read a configuration file, its keys with underscores.
+
+    Raises:
+        OptionError: The file cannot be read, is not TOML, or has an unknown key.
+    """
+    try:
+        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OptionError(f"cannot read the configuration {path}: {reason}") from error
+    found = {key.replace("-", "_"): value for key, value in stored.items()}
+    unknown = sorted(set(found) - {setting.key for setting in settings})
+    if unknown:
+        known = ", ".join(setting.name for setting in settings)
+        raise OptionError(f"unknown key {unknown[0]!r} in {path}; known: {known}")
+    return found
+
+
+def _value(setting: Setting, given: Any, origin: str) -> Any:
+    """Check and convert what was given, whatever it came from."""
+    if not setting.many:
+        return _single(setting, given, origin)
+    each = given if isinstance(given, list) else str(given).split()
+    return tuple(_single(setting, one, origin) for one in each)
+
+
+def _single(setting: Setting, given: Any, origin: str) -> Any:
+    text = str(given).lower() if isinstance(given, bool) else str(given)
+    try:
+        value = setting.parse(text)
+    except ValueError as error:
+        kind = {int: "a whole number", float: "a number"}.get(setting.parse, "a valid value")  # type: ignore[call-overload]
+        own = setting.parse in (switch, pair, rectangle)
+        reason = str(error) if own else f"must be {kind}"
+        raise OptionError(f"{origin} {reason}, got {text!r}") from error
+    if setting.name == "model":
+        return value  # an unknown model has its own error
+    if setting.choices and value not in setting.choices:
+        raise OptionError(f"{origin} must be one of {', '.join(setting.choices)}, got {text!r}")
+    return value
