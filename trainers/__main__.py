@@ -15,6 +15,7 @@ from vidfacedeblur.trainers import commands, judging, quantizing
 from vidfacedeblur.trainers.convert import CONVERTIBLE
 from vidfacedeblur.trainers.datasets import LAYOUTS
 from vidfacedeblur.trainers.fixed_sets import SETS
+from vidfacedeblur.trainers.pack import QUALITY
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +67,7 @@ def _add_prepare(found: _Commands[argparse.ArgumentParser]) -> None:
     )
     p.add_argument("--gamma", type=float, default=1.0, help="2.2 averages light; 1: as stored")
     p.add_argument("--still-every", type=int, default=12, metavar="N", help="0: none")
+    p.add_argument("--quality", type=int, default=QUALITY, help="of the packed faces, 1 to 100")
     p.add_argument("--split", type=Path, help="CSV of identity and split (train, val, test)")
     p.add_argument("--seed", type=int, default=0, help="of the 70:30 split by identity")
     p.add_argument("--background", action="store_true", help="what is no face, to compare with")

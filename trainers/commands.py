@@ -40,6 +40,8 @@ def progress(items: Iterable[T], total: int) -> Iterable[T]:
 def prepare(args: argparse.Namespace) -> None:
     """Pack the faces of data sets into one file."""
     options = PrepareOptions(tuple(args.average), args.gamma, args.still_every)
+    if not 1 <= args.quality <= 100:
+        raise OptionError(f"--quality must lie within 1 to 100, got {args.quality}")
     if not args.out.absolute().parent.is_dir():
         raise OptionError(f"--out {args.out}: there is no such folder")
     given = read_split(args.split) if args.split else None
@@ -60,7 +62,7 @@ def prepare(args: argparse.Namespace) -> None:
         say(f"left out: {count} x {reason}")
     if not faces:
         raise InputError(f"nothing to pack in {', '.join(map(str, args.data))}")
-    write_pack(args.out, faces)
+    write_pack(args.out, faces, quality=args.quality)
     say(f"{args.out}: {_contents(faces)}")
 
 

@@ -111,6 +111,15 @@ def test_a_side_without_faces_is_told(tmp_path: Path) -> None:
         load_pack(tmp_path / "p.npz", "test")
 
 
+def test_a_lower_quality_takes_less_room(tmp_path: Path) -> None:
+    sizes = []
+    for quality in (98, 80):
+        write_pack(tmp_path / "p.npz", mixed_faces()[:2], quality=quality)
+        sizes.append((tmp_path / "p.npz").stat().st_size)
+        load_pack(tmp_path / "p.npz", "train")
+    assert sizes[1] < 0.7 * sizes[0]
+
+
 def test_bytes_are_rounded_and_clipped() -> None:
     image = np.array([[[-0.1, 0.5 / 255 - 1e-4, 0.5 / 255 + 1e-4]], [[1.2, 1.0, 254.6 / 255]]])
     assert as_bytes(image.astype(np.float32)).tolist() == [[[0, 0, 1]], [[255, 255, 255]]]
@@ -130,7 +139,7 @@ def test_what_is_no_pack_is_told(kind: str, tmp_path: Path) -> None:
         with path.open("wb") as file:
             np.save(file, np.zeros(3))
     elif kind == "other":
-        np.savez(path, jpeg=np.zeros(3, np.uint8))
+        np.savez(path, webp=np.zeros(3, np.uint8))
     elif kind == "folder":
         path.mkdir()
     with pytest.raises(InputError, match="is not a pack of faces; make one with 'prepare'"):
@@ -155,7 +164,7 @@ def test_no_damaged_byte_gives_another_error(tmp_path: Path) -> None:
 
 def test_a_damaged_face_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spoilt = np.frombuffer(b"no JPEG", np.uint8)
-    monkeypatch.setattr("vidfacedeblur.trainers.pack._encode", lambda _: spoilt)
+    monkeypatch.setattr("vidfacedeblur.trainers.pack._encode", lambda face, quality: spoilt)
     write_pack(tmp_path / "p.npz", [PackedFace(square(0), "a", "ann", "train")])
     with pytest.raises(InputError, match="a face in the pack is damaged"):
         load_pack(tmp_path / "p.npz", "train")
@@ -327,7 +336,7 @@ def contents(path: Path) -> dict[str, list[Any]]:
         names = ("name", "identity", "split", "blurred_length")
         found = {name: pack[name].tolist() for name in names}
         cuts = np.cumsum(pack["length"])[:-1]
-        found["jpeg"] = [bytes(data) for data in np.split(pack["jpeg"], cuts)]
+        found["webp"] = [bytes(data) for data in np.split(pack["webp"], cuts)]
     return found
 
 
@@ -363,8 +372,8 @@ def test_prepare_packs_what_is_sound_and_names_the_rest(
     assert lines[-1].startswith(f"{out}: 17 sharp and 5 averaged faces of 6 identities (")
     # The same frame, once as it is and once as the middle of an average: the same cut of it.
     still, middle = (wanted.index(f"filmed/flo.mp4#{name}") for name in ("12", "12x5"))
-    assert pack["jpeg"][still] == pack["jpeg"][middle]
-    assert pack["jpeg"][still] != pack["jpeg"][wanted.index("filmed/flo.mp4#7x5")]
+    assert pack["webp"][still] == pack["webp"][middle]
+    assert pack["webp"][still] != pack["webp"][wanted.index("filmed/flo.mp4#7x5")]
 
 
 def test_prepared_averages_are_blurred_and_lie_where_the_sharp_ones_do(tmp_path: Path) -> None:
