@@ -105,15 +105,28 @@ def test_a_face_that_does_not_move_is_averaged_to_itself() -> None:
     assert float(psnr(blurred, smooth)) > 35
 
 
-def test_faces_that_move_together_are_averaged_one_by_one() -> None:
+def test_faces_that_are_averaged_together_do_not_mix() -> None:
     images = torch.rand(3, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     paths, sizes = trajectories(3, np.random.default_rng(1)), np.array([5, 9, 21])
-    together = averaged_while_moving(images, paths, sizes, np.random.default_rng(2))
-    rng = np.random.default_rng(2)
-    for i in range(3):
-        one = slice(i, i + 1)
-        alone = averaged_while_moving(images[one], paths[one], sizes[one], rng)
-        assert torch.allclose(alone, together[one], atol=1e-6)
+    other = images.clone()
+    other[1] = 0
+    together, again = (
+        averaged_while_moving(x, paths, sizes, np.random.default_rng(2), still_share=0.5)
+        for x in (images, other)
+    )
+    assert torch.equal(together[[0, 2]], again[[0, 2]])
+    assert not again[1].any()
+
+
+def test_what_is_around_a_face_may_stand_still() -> None:
+    image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    paths, sizes = trajectories(1, np.random.default_rng(1)), np.array([15])
+    for share in (0.0, 1.0):
+        rng = np.random.default_rng(2)
+        blurred = averaged_while_moving(image, paths, sizes, rng, still_share=share)
+        moved = (blurred - image).abs()[0].mean(0)
+        assert moved[40:56, 40:56].mean() > 0.1  # the middle moves in any case
+        assert (moved[:6, :6].mean() < 1e-5) == (share == 1)  # a corner, if all moves
 
 
 def test_eight_bit_rounds_and_clips() -> None:

@@ -497,7 +497,7 @@ def run_folder(tmp_path: Path, **changes: Any) -> tuple[Path, dict[str, torch.Te
     run.average.state = {**average, **changes}
     folder = tmp_path / "run"
     folder.mkdir()
-    run.save(folder / "checkpoint.pt", draws=[])
+    run.save(folder / "checkpoint.pt")
     return folder, average
 
 
