@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from vidfacedeblur.errors import OptionError
 from vidfacedeblur.trainers.blur import as_eight_bit, averaged_while_moving, convolve
 from vidfacedeblur.trainers.compression import h264, jpeg
 from vidfacedeblur.trainers.kernels import KINDS, LARGEST_SIZE, random_kernels, trajectories
@@ -31,6 +32,8 @@ class PairMaker:
     """
 
     def __init__(self, faces: Faces, mix: BlurMix, *, seed: int, device: str) -> None:
+        if seed < 0:
+            raise OptionError(f"--seed must be 0 or more, got {seed}")
         self.stills = faces.stills.to(device)
         self.averaged = torch.stack((faces.blurred, faces.sharp), 1).to(device)
         self.mix, self.seed, self.device = mix, seed, device

@@ -166,6 +166,8 @@ def test_nonsense_lengths_and_devices_are_refused(pack: Path, tmp_path: Path) ->
     for minutes in (0, -1, float("inf")):
         with pytest.raises(OptionError, match="--max-minutes"):
             TrainOptions(pack, tmp_path, max_minutes=minutes)
+    with pytest.raises(OptionError, match="--seed must be 0 or more, got -1"):
+        train(TINY, options(pack, tmp_path, seed=-1))
 
 
 def test_time_ends_a_run_before_its_steps(pack: Path, tmp_path: Path) -> None:
