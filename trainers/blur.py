@@ -65,12 +65,13 @@ def averaged_while_moving(
     layers = torch.cat((images, torch.from_numpy(moving).to(images)[:, None]), 1)
     frame_of = torch.arange(len(images)).repeat_interleave(lengths).to(images.device)
     layers = _moved(layers[frame_of], torch.from_numpy(np.concatenate(poses)))
-    face, oval = layers[:, :3], layers[:, 3:].clamp(0, 1)
-    # What the oval leaves free shows what lies there in the sharp image: an oval is larger than a
+    layers[:, 3:].clamp_(0, 1)
+    layers[:, :3] *= layers[:, 3:]
+    means = layers.new_zeros((len(images), *layers.shape[1:])).index_add_(0, frame_of, layers)
+    means /= lengths.to(images)[:, None, None, None]
+    # What the ovals leave free shows what lies there in the sharp image: an oval is larger than a
     # head, so that is mostly background.
-    frames = images[frame_of] + oval * (face - images[frame_of])
-    blurred = torch.zeros_like(images).index_add_(0, frame_of, frames)
-    return (blurred / lengths.to(images)[:, None, None, None]).clamp(0, 1)
+    return (means[:, :3] + images * (1 - means[:, 3:])).clamp(0, 1)
 
 
 def _ovals(images: Tensor, rng: np.random.Generator) -> NDArray[np.float32]:
