@@ -14,7 +14,7 @@ from vidfacedeblur.engines.openvino import openvino_problem
 from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.select import choose
 from vidfacedeblur.engines.threads import default_threads, usable_cores
-from vidfacedeblur.engines.torch_ import cuda_problem
+from vidfacedeblur.engines.torch_ import capability, cuda_problem
 
 _PACKAGES = ("torch", "openvino", "tensorrt", "tensorrt-rtx", "onnx", "onnxscript", "numpy")
 
@@ -111,7 +111,8 @@ def gpu_names() -> tuple[str, ...]:
 
 
 def _engines() -> tuple[EngineState, ...]:
-    openvino, tensorrt, cuda = openvino_problem(), tensorrt_problem(), cuda_problem("cuda")
+    openvino, cuda = openvino_problem(), cuda_problem("cuda")
+    tensorrt = tensorrt_problem(capability("cuda"))
     gpu = ", ".join(gpu_names())
     return (
         EngineState("tensorrt", "cuda", not (tensorrt or cuda), tensorrt or cuda or gpu),

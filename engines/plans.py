@@ -18,6 +18,10 @@ from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.errors import EngineError
 
 _log = logging.getLogger(__name__)
+_INSTALL = "pip install 'vidfacedeblur[tensorrt]'"
+_NO_RTX = {(7, 0), (8, 0), (9, 0), (10, 0), (10, 3)}
+"""Data-centre GPUs, Volta to Blackwell: not in the support matrix of TensorRT-RTX, and on an H200
+(9.0) version 1.7 failed."""
 WORKSPACE_BYTES = 2 << 30
 LEVEL = 3
 """Optimisation level: TensorRT's own default; higher levels search longer for a few per cent."""
@@ -35,14 +39,23 @@ def load_tensorrt() -> Any:
         return importlib.import_module("tensorrt_rtx")
 
 
-def tensorrt_problem() -> str | None:
-    """Why TensorRT cannot be used, or None if it can."""
+def tensorrt_problem(capability: tuple[int, int] | None = None) -> str | None:
+    """Why TensorRT cannot be used, or None if it can.
+
+    Args:
+        capability: The GPU's compute capability, if there is one.
+    """
     try:
-        load_tensorrt()
+        name = load_tensorrt().__name__
     except ModuleNotFoundError:
-        return "it is not installed; pip install 'vidfacedeblur[tensorrt]'"
+        return f"it is not installed; {_INSTALL}"
     except ImportError as error:
-        return f"it cannot be loaded ({error}); pip install 'vidfacedeblur[tensorrt]'"
+        return f"it cannot be loaded ({error}); {_INSTALL}"
+    if name == "tensorrt_rtx" and capability in _NO_RTX:
+        return (
+            "tensorrt-rtx is for RTX cards and does not run on this GPU (compute capability"
+            f" {capability[0]}.{capability[1]}); {_INSTALL}"
+        )
     return None
 
 

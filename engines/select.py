@@ -9,7 +9,7 @@ from vidfacedeblur.engines.openvino import open_openvino, openvino_problem
 from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.engines.tensorrt import TensorRTNetwork
-from vidfacedeblur.engines.torch_ import TorchNetwork, cuda_problem
+from vidfacedeblur.engines.torch_ import TorchNetwork, capability, cuda_problem
 from vidfacedeblur.errors import EngineUnavailableError
 from vidfacedeblur.types import Network
 
@@ -50,7 +50,7 @@ def choose(engine: str, device: str) -> Choice:
 def _on_gpu(engine: str, device: str) -> Choice:
     if engine == "torch":
         return Choice("torch", device)
-    problem = tensorrt_problem()
+    problem = tensorrt_problem(capability(device))
     if problem is None:
         return Choice("tensorrt", device)
     if engine == "tensorrt":

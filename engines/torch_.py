@@ -31,6 +31,11 @@ def cuda_problem(device: str) -> str | None:
     return None
 
 
+def capability(device: str) -> tuple[int, int] | None:
+    """Compute capability of a CUDA device, or None if it cannot be used."""
+    return None if cuda_problem(device) else torch.cuda.get_device_capability(device)
+
+
 def numbered(device: str) -> str:
     """The device with its number: which GPU ``cuda`` means may differ between threads."""
     return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device

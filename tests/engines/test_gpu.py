@@ -12,9 +12,9 @@ import pytest
 from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs
 from vidfacedeblur.engines.batches import Batch
 from vidfacedeblur.engines.parity import decibels, reference
-from vidfacedeblur.engines.plans import load_tensorrt
+from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.tensorrt import TensorRTNetwork
-from vidfacedeblur.engines.torch_ import TorchNetwork
+from vidfacedeblur.engines.torch_ import TorchNetwork, capability
 from vidfacedeblur.models.bundle import bundled
 from vidfacedeblur.models.registry import MODELS
 from vidfacedeblur.models.weights import load_model
@@ -33,10 +33,8 @@ def own(spec: NetworkSpec) -> NetworkSpec:
 
 
 def tensorrt(spec: NetworkSpec, **options: Any) -> TensorRTNetwork:
-    try:
-        load_tensorrt()
-    except ImportError:
-        pytest.skip("neither tensorrt nor tensorrt-rtx is installed")
+    if problem := tensorrt_problem(capability("cuda")):
+        pytest.skip(problem)
     return TensorRTNetwork(own(spec), "cuda", on_status=lambda line: None, **options)
 
 

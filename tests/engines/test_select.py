@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from vidfacedeblur.engines import select
+from vidfacedeblur.engines import plans, select
 from vidfacedeblur.errors import EngineUnavailableError
 
 
@@ -51,7 +52,7 @@ def test_without_a_gpu_auto_falls_back_and_says_why(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("machine")
 def test_without_the_packages_auto_takes_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(select, "tensorrt_problem", lambda: "not installed")
+    monkeypatch.setattr(select, "tensorrt_problem", lambda _: "not installed")
     monkeypatch.setattr(select, "openvino_problem", lambda: "not installed")
     assert select.choose("auto", "auto").engine == "torch"
     assert select.choose("auto", "cpu").engine == "torch"
@@ -59,6 +60,21 @@ def test_without_the_packages_auto_takes_torch(monkeypatch: pytest.MonkeyPatch) 
         select.choose("openvino", "cpu")
     with pytest.raises(EngineUnavailableError, match="tensorrt"):
         select.choose("tensorrt", "cuda")
+
+
+@pytest.mark.usefixtures("machine")
+def test_rtx_is_passed_over_on_a_data_centre_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", types.ModuleType("tensorrt_rtx"))
+    monkeypatch.setattr(select, "tensorrt_problem", plans.tensorrt_problem)
+    monkeypatch.setattr(select, "capability", lambda _: (9, 0))
+    choice = select.choose("auto", "auto")
+    assert (choice.engine, choice.device) == ("torch", "cuda")
+    assert "compute capability 9.0" in choice.passed_over[0]
+    with pytest.raises(EngineUnavailableError, match=r"RTX cards .* pip install"):
+        select.choose("tensorrt", "cuda")
+    monkeypatch.setattr(select, "capability", lambda _: (8, 9))
+    assert select.choose("auto", "auto").engine == "tensorrt"
 
 
 @pytest.mark.parametrize("missing", [("tensorrt", "tensorrt_rtx"), ("openvino",)])
