@@ -20,8 +20,8 @@ from vidfacedeblur.errors import EngineError
 _log = logging.getLogger(__name__)
 _INSTALL = "pip install 'vidfacedeblur[tensorrt]'"
 _NO_RTX = {(7, 0), (8, 0), (9, 0), (10, 0), (10, 3)}
-"""Data-centre GPUs, Volta to Blackwell: not in the support matrix of TensorRT-RTX, and on an H200
-(9.0) version 1.7 failed."""
+"""V100, A100, H100 and H200, B200, B300: not in the support matrix of TensorRT-RTX, and on an H200
+version 1.7 failed."""
 WORKSPACE_BYTES = 2 << 30
 LEVEL = 3
 """Optimisation level: TensorRT's own default; higher levels search longer for a few per cent."""
@@ -53,7 +53,7 @@ def tensorrt_problem(capability: tuple[int, int] | None = None) -> str | None:
         return f"it cannot be loaded ({error}); {_INSTALL}"
     if name == "tensorrt_rtx" and capability in _NO_RTX:
         return (
-            "tensorrt-rtx is for RTX cards and does not run on this GPU (compute capability"
+            "tensorrt-rtx does not run on this GPU (compute capability"
             f" {capability[0]}.{capability[1]}); {_INSTALL}"
         )
     return None

@@ -35,15 +35,20 @@ class Feed:
         self._maker, self._phase_of = maker, phase_of
         self._begun: dict[int, Future[Pairs]] = {}
         self._own = threading.local()
-        self._threads = ThreadPoolExecutor(_THREADS) if maker.device.startswith("cuda") else None
+        self._threads = (
+            ThreadPoolExecutor(_THREADS, thread_name_prefix="vidfacedeblur-pairs")
+            if maker.device.startswith("cuda")
+            else None
+        )
 
     def batch(self, step: int) -> Pairs:
         """The pairs of a step; steps must be asked for in order."""
         if self._threads is None:
-            return self._made(step)
+            return self._made(step, self._phase_of(step))
         for number in range(step, step + _AHEAD):
             if number not in self._begun:
-                self._begun[number] = self._threads.submit(self._made_beside, number)
+                phase = self._phase_of(number)
+                self._begun[number] = self._threads.submit(self._made_beside, number, phase)
         pairs = self._begun.pop(step).result()
         for images in pairs:
             # Its memory belongs to the stream that made it, and must not be reused too early.
@@ -54,16 +59,16 @@ class Feed:
         """Give up what was begun and end the threads."""
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
+        self._begun.clear()
 
-    def _made(self, step: int) -> Pairs:
-        phase = self._phase_of(step)
+    def _made(self, step: int, phase: Phase) -> Pairs:
         return self._maker.batch(step, phase.batch, phase.crop)
 
-    def _made_beside(self, step: int) -> Pairs:
+    def _made_beside(self, step: int, phase: Phase) -> Pairs:
         """On a stream of the thread's own, beside the one that trains."""
         if not hasattr(self._own, "stream"):
             self._own.stream = torch.cuda.Stream(self._maker.device)  # type: ignore[no-untyped-call]
         with torch.cuda.stream(self._own.stream):
-            pairs = self._made(step)
+            pairs = self._made(step, phase)
         self._own.stream.synchronize()
         return pairs

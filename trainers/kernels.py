@@ -24,6 +24,7 @@ KINDS: tuple[Kind, ...] = ("motion", "defocus", "mixed")
 LARGEST_SIZE = 29
 _SIDE = 2 * LARGEST_SIZE + 1
 _DUST = 1e-12
+"""Weights below this are what a Fourier transform leaves of nothing."""
 _STEPS = 500
 _EXPOSURES = (0.1, 0.5, 1.0)
 """Share of the path during which the shutter is open."""
@@ -67,18 +68,23 @@ def motion(
     Returns:
         (N, 59, 59) float64, each of sum 1, its centroid in the middle.
     """
-    count, steps = paths.shape
-    ends = np.maximum(2, np.rint(exposures * steps))[:, None]
-    open_ = np.arange(steps) < ends
+    ends = np.maximum(2, np.rint(exposures * paths.shape[1]))[:, None]
+    open_ = np.arange(paths.shape[1]) < ends
     paths = paths - (paths * open_).sum(1, keepdims=True) / ends  # the mean: the middle pixel
     extent = np.maximum(_extent(paths.real, open_), _extent(paths.imag, open_))
     points = np.where(open_, paths * ((sizes - 1) / np.maximum(extent, 1e-9))[:, None], 0)
     x, y = points.real + LARGEST_SIZE, points.imag + LARGEST_SIZE
+    return torch.from_numpy(_splat(x, y, open_ / ends))
+
+
+def _splat(
+    x: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Draw weighted points, (N, steps) each, shared among the four pixels around: (N, 59, 59)."""
     left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
     fx, fy = x - left, y - top
-    weight = open_ / ends
-    places = np.arange(count)[:, None] * _SIDE**2 + top * _SIDE + left
-    drawn = np.zeros(count * _SIDE**2 + _SIDE + 1)
+    places = np.arange(len(x))[:, None] * _SIDE**2 + top * _SIDE + left
+    drawn = np.zeros(len(x) * _SIDE**2 + _SIDE + 1)
     for step, share in (
         (0, (1 - fx) * (1 - fy)),
         (1, fx * (1 - fy)),
@@ -86,8 +92,7 @@ def motion(
         (_SIDE + 1, fx * fy),
     ):
         drawn += np.bincount((places + step).ravel(), (weight * share).ravel(), len(drawn))
-    kernels = drawn[: count * _SIDE**2].reshape(count, _SIDE, _SIDE)
-    return torch.from_numpy(kernels)
+    return drawn[: len(x) * _SIDE**2].reshape(len(x), _SIDE, _SIDE)
 
 
 def _extent(values: NDArray[np.float64], open_: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -122,7 +127,7 @@ def random_kernels(
     """
     drawn = trajectories(len(sizes), rng) if paths is None else paths
     exposures = rng.choice(_EXPOSURES, len(sizes))
-    kind = np.array(list(kinds) * len(sizes) if len(kinds) == 1 else kinds)
+    kind = np.array(list(kinds) * len(sizes) if len(kinds) == 1 else kinds, object)
     whole = np.asarray(sizes, np.int64)
     kind[whole == 1] = "motion"
     lenses = np.ones_like(whole)  # diameters; the rest of a mixed kernel's size is the path's
@@ -143,6 +148,6 @@ def _seen_through(kernels: Tensor, lenses: Tensor) -> Tensor:
     spectrum = torch.fft.rfft2(kernels, whole) * torch.fft.rfft2(lenses, whole)
     middle = slice(LARGEST_SIZE, LARGEST_SIZE + _SIDE)
     both = torch.fft.irfft2(spectrum, whole)[:, middle, middle].clamp(min=0)
-    both[both < _DUST] = 0  # what the transforms leave where there is nothing
+    both[both < _DUST] = 0
     through: Tensor = both / both.sum((1, 2), keepdim=True)
     return through

@@ -51,7 +51,7 @@ class PairMaker:
         if count > averaged:
             parts.append(self._blurred_here(rng, count - averaged, crop, zoom))
         if averaged:
-            both = self._windows(rng, self.averaged, averaged, crop, crop, zoom)
+            both = self._windows(rng, self.averaged, averaged, crop=crop, wanted=crop, zoom=zoom)
             parts.append((both[:, 0], both[:, 1]))
         blurred, sharp = (torch.cat(images) for images in zip(*parts, strict=True))
         blurred = self._compressed(rng, self._noisy(rng, blurred))
@@ -63,14 +63,16 @@ class PairMaker:
         self, rng: np.random.Generator, count: int, crop: int, zoom: float
     ) -> tuple[Tensor, Tensor]:
         wanted = crop + 2 * LARGEST_SIZE  # room for the kernel, where the face is large enough
-        sharp = self._windows(rng, self.stills[:, None], count, crop, wanted, zoom)[:, 0]
+        stills = self.stills[:, None]
+        sharp = self._windows(rng, stills, count, crop=crop, wanted=wanted, zoom=zoom)[:, 0]
         sizes = self._sizes(rng, count, zoom)
         paths = self._paths(rng, count)
         moved = int((rng.random(count) < self.mix.moved_share).sum())
         parts = []
         if moved:
             chosen = (sharp[:moved], paths[:moved], sizes[:moved])
-            still = self.mix.still_share
+            whole = round(wanted / zoom) >= self.stills.shape[-1]
+            still = self.mix.still_share if whole else 0.0  # an oval would cut through a part
             parts.append(averaged_while_moving(*chosen, rng, still_share=still))
         if count > moved:
             kernels = self._kernels(rng, sizes[moved:], paths[moved:]).to(sharp.device)
@@ -82,6 +84,7 @@ class PairMaker:
         rng: np.random.Generator,
         faces: Tensor,
         count: int,
+        *,
         crop: int,
         wanted: int,
         zoom: float,

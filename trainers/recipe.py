@@ -114,8 +114,9 @@ class BlurMix:
     moved_share: float = 0.35
     """Share of the other pairs that are made as averaged frames are: from copies of the face that
     move, turn and grow; the rest are convolved."""
-    still_share: float = 0.6
-    """Share of the moved faces that move before a background that stands still."""
+    still_share: float = 0.8
+    """Share of the moved faces that move before a background that stands still; of those only that
+    are seen in whole."""
     defocus_share: float = 0.05
     """Share of the kernels that are discs, of half the size drawn."""
     mixed_share: float = 0.1
@@ -138,6 +139,8 @@ class BlurMix:
     def __post_init__(self) -> None:
         if not 1 <= self.smallest_kernel <= self.largest_kernel <= 29:
             raise OptionError("kernel sizes must lie within 1 to 29")
+        if not 1 <= self.mild_kernel <= 29:
+            raise OptionError(f"mild_kernel must lie within 1 to 29, got {self.mild_kernel}")
         shares = (self.defocus_share, self.mixed_share)
         alone = (self.averaged_share, self.moved_share, self.still_share, self.mild_share)
         for group in (*((share,) for share in alone), shares, self._compressed()):

@@ -86,7 +86,7 @@ class Average:
         decay = min(self.decay, (1 + step) / (10 + step))
         theirs = network.state_dict()
         numbers = [name for name, value in theirs.items() if value.is_floating_point()]
-        counts = [name for name in theirs if name not in numbers]
+        counts = [name for name, value in theirs.items() if not value.is_floating_point()]
         # All at once: a kernel for each tensor would take a GPU longer than a training step.
         torch._foreach_lerp_(
             [self.state[name] for name in numbers], [theirs[name] for name in numbers], 1 - decay
@@ -103,7 +103,7 @@ class Run:
     Args:
         recipe: What to do.
         device: Where, as torch names it.
-        seed: Of the first weights, and of dropout.
+        seed: Of the first weights, of dropout and of the pairs; a resumed run keeps its own.
         vgg: For recipes with a perceptual loss; see `losses.ContentLoss`.
     """
 
@@ -111,7 +111,7 @@ class Run:
         self, recipe: Recipe, *, device: str, seed: int = 0, vgg: nn.Module | None = None
     ) -> None:
         torch.manual_seed(seed)
-        self.recipe, self.device = recipe, device
+        self.recipe, self.device, self.seed = recipe, device, seed
         self.config = make_config(recipe.model, recipe.network)
         self.network = make_network(recipe.model, self.config).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -157,7 +157,8 @@ class Run:
 
     def _watch(self, loss: Tensor) -> None:
         """Read a loss; on a GPU now and then only, because reading waits for all work there."""
-        if self._on_gpu and self.progress.step % _READ_EVERY:
+        known = not math.isnan(self._loss)
+        if self._on_gpu and known and self.progress.step % _READ_EVERY:
             return
         self._loss = float(loss.item())
         if not math.isfinite(self._loss):
@@ -219,6 +220,7 @@ class Run:
             if self.critic_optimizer is None
             else self.critic_optimizer.state_dict(),
             "progress": asdict(self.progress),
+            "seed": self.seed,
             "chance": _chance(self.device),
             "device": self.device,
             "commit": code_version(),
@@ -245,12 +247,20 @@ class Run:
             )
         self.network.load_state_dict(state["network"])
         self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
-        self.optimizer.load_state_dict(state["optimizer"])
+        _load(self.optimizer, state["optimizer"])
         if self.critics is not None and self.critic_optimizer is not None:
             self.critics.load_state_dict(state["critics"])
-            self.critic_optimizer.load_state_dict(state["critic_optimizer"])
-        self.progress = Progress(**state["progress"])
+            _load(self.critic_optimizer, state["critic_optimizer"])
+        self.progress, self.seed = Progress(**state["progress"]), state["seed"]
         _set_chance(state["chance"], self.device)
+
+
+def _load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take on a state, which may be from another kind of device, but not how steps are computed."""
+    fused = [group.get("fused") for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, fused, strict=True):
+        group["fused"] = own
 
 
 def computes_bfloat16(device: str) -> bool:

@@ -33,6 +33,7 @@ class TrainOptions:
     """Folder of the run: checkpoint, log, curves and samples. A run found there is resumed."""
     device: str = "cpu"
     seed: int = 0
+    """Of all chance; a run that is resumed keeps the one it began with."""
     max_minutes: float | None = None
     """Training time, in minutes, at which the run is over if its steps are not done by then; the
     learning rate falls accordingly."""
@@ -48,6 +49,8 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             raise OptionError(f"--max-minutes must be more than 0, got {self.max_minutes:g}")
+        if not 0 <= self.seed < 2**63:
+            raise OptionError(f"--seed must be 0 or more, and below 2^63, got {self.seed}")
         if self.device.startswith("cuda") and not torch.cuda.is_available():
             raise OptionError(f"--device {self.device}: torch finds no GPU; use --device cpu")
 
@@ -110,14 +113,14 @@ def train(
 
     run.network.train()
     with closing(feed):
-        while (share := processes.agreed(run.progress.share(recipe, minutes))) < until:
-            phase = recipe.phase_at(share)
-            losses.append(_step(run, feed, phase, share))
+        while (share := run.progress.share(recipe, minutes)) < until:
+            loss, crops = _step(run, feed, recipe.phase_at(share), share)
+            losses.append(loss)
             now = time.perf_counter()
-            run.progress.seconds += now - clock
+            run.progress.seconds = processes.agreed(run.progress.seconds + now - clock)
             clock = now
-            on_step(Pace(run.progress.step, share, losses[-1], phase.batch * processes.count))
-            if processes.agreed(float(run.progress.seconds >= next_check)):
+            on_step(Pace(run.progress.step, share, loss, crops * processes.count))
+            if run.progress.seconds >= next_check:
                 check()
                 clock = time.perf_counter()
                 next_check = run.progress.seconds + options.check_every
@@ -149,14 +152,14 @@ def _set_up(
     vgg = VggFeatures(options.vgg) if options.vgg else None
     run = Run(recipe, device=options.device, seed=options.seed, vgg=vgg)
     faces = load_pack(options.pack, "train")
-    seed = options.seed + processes.rank * 7919
-    pairs = PairMaker(faces, recipe.blur, seed=seed, device=options.device)
     path = options.out / "checkpoint.pt"
     if path.exists():
         state = load_checkpoint(path)
         run.restore(state, path)
     elif start is not None:
         run.warm_start(start)
+    seed = run.seed + processes.rank * 7919
+    pairs = PairMaker(faces, recipe.blur, seed=seed, device=options.device)
     run.forward = processes.shared(run.network)
     if options.compiled:
         # A wrapper, so that validation does not have the network compiled once more.
@@ -164,17 +167,19 @@ def _set_up(
     return run, pairs
 
 
-def _step(run: Run, feed: Feed, phase: Phase, share: float) -> float:
-    """One step of a phase.
+def _step(run: Run, feed: Feed, phase: Phase, share: float) -> tuple[float, int]:
+    """One step of a phase: its loss, and how many crops it learnt from.
 
     Raises:
         OptionError: Memory runs out; the message says what would fit.
     """
     try:
-        return run.step(*feed.batch(run.progress.step), share)
+        blurred, sharp = feed.batch(run.progress.step)
+        return run.step(blurred, sharp, share), len(blurred)
     except (RuntimeError, MemoryError) as error:
         if not _is_memory(error):
             raise
+        feed.close()  # what it holds would be missing
         fits = _largest_batch(run, phase, share)
         advice = f"a batch of {fits} would" if fits else "not even a batch of 1 would"
         raise OptionError(

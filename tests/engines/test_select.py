@@ -63,7 +63,9 @@ def test_without_the_packages_auto_takes_torch(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("machine")
-def test_rtx_is_passed_over_on_a_data_centre_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rtx_is_passed_over_where_it_does_not_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", types.ModuleType("tensorrt_rtx"))
     monkeypatch.setattr(select, "tensorrt_problem", plans.tensorrt_problem)
@@ -71,7 +73,7 @@ def test_rtx_is_passed_over_on_a_data_centre_gpu(monkeypatch: pytest.MonkeyPatch
     choice = select.choose("auto", "auto")
     assert (choice.engine, choice.device) == ("torch", "cuda")
     assert "compute capability 9.0" in choice.passed_over[0]
-    with pytest.raises(EngineUnavailableError, match=r"RTX cards .* pip install"):
+    with pytest.raises(EngineUnavailableError, match=r"rtx does not run .* pip install"):
         select.choose("tensorrt", "cuda")
     monkeypatch.setattr(select, "capability", lambda _: (8, 9))
     assert select.choose("auto", "auto").engine == "tensorrt"

@@ -150,6 +150,30 @@ def test_compression_loses_more_the_harder_it_is() -> None:
     assert 25 < bad < good - 3
 
 
+def test_compression_moves_no_colour() -> None:
+    rows, columns = torch.meshgrid(torch.arange(96), torch.arange(128), indexing="ij")
+    waves = torch.sin(columns / 4) * torch.cos(rows / 3)
+    image = torch.stack([0.5 + 0.3 * waves, 0.5 - 0.15 * waves, torch.full_like(waves, 0.5)])[None]
+    decoded = h264(image, 1)
+    colour = (decoded - decoded.mean(1, keepdim=True))[0, :, 8:-8, 8:-8]
+    gray = image.mean(1, keepdim=True)
+    errors = []
+    for down, right in ((0, 0), (0, 0.5), (0.5, 0), (0, -0.5), (-0.5, 0)):
+        grid = torch.nn.functional.affine_grid(
+            torch.tensor([[[1, 0, -2 * right / 128], [0, 1, -2 * down / 96]]], dtype=torch.float32),
+            [1, 3, 96, 128],
+            align_corners=False,
+        )
+        moved = torch.nn.functional.grid_sample(
+            image - gray, grid, mode="bicubic", align_corners=False
+        )
+        errors.append(float((moved[0, :, 8:-8, 8:-8] - colour).square().mean()))
+    there, right, down, left, up = errors
+    assert there == min(errors)
+    assert right == pytest.approx(left, rel=0.1)
+    assert down == pytest.approx(up, rel=0.1)
+
+
 def test_compression_moves_no_picture_and_keeps_their_order() -> None:
     images = portraits()
     decoded = h264(images, 16)

@@ -163,7 +163,7 @@ def test_no_damaged_byte_gives_another_error(tmp_path: Path) -> None:
 
 
 def test_a_damaged_face_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoilt = np.frombuffer(b"no JPEG", np.uint8)
+    spoilt = np.frombuffer(b"no WebP", np.uint8)
     monkeypatch.setattr("vidfacedeblur.trainers.pack._encode", lambda face, quality: spoilt)
     write_pack(tmp_path / "p.npz", [PackedFace(square(0), "a", "ann", "train")])
     with pytest.raises(InputError, match="a face in the pack is damaged"):

@@ -20,10 +20,11 @@ from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.journal import read_log
 from vidfacedeblur.trainers.pack import Faces, load_pack
 from vidfacedeblur.trainers.pairs import PairMaker, validation_pairs
+from vidfacedeblur.trainers.processes import Processes
 from vidfacedeblur.trainers.recipe import BlurMix, Loss, Optimizer, Phase, Recipe
 from vidfacedeblur.trainers.recipe_files import load_recipe
 from vidfacedeblur.trainers.run import Average, Run, load_checkpoint
-from vidfacedeblur.trainers.train import TrainOptions, train
+from vidfacedeblur.trainers.train import TrainOptions, _set_up, train
 
 TINY = Recipe(
     "deblurgan",
@@ -87,6 +88,13 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     assert same(weights_of(whole), weights_of(resumed))
     assert same(whole.average.state, resumed.average.state)
     assert [row.step for row in read_log(tmp_path / "parts" / "log.csv")] == [3, 6]
+
+
+def test_a_resumed_run_keeps_its_seed(pack: Path, tmp_path: Path) -> None:
+    whole = train(TINY, options(pack, tmp_path / "whole", seed=5))
+    train(TINY, options(pack, tmp_path / "parts", seed=5), until=0.5)
+    resumed = train(TINY, options(pack, tmp_path / "parts"))
+    assert same(weights_of(whole), weights_of(resumed))
 
 
 def test_adversarial_runs_resume_exactly_too(pack: Path, tmp_path: Path) -> None:
@@ -166,8 +174,10 @@ def test_nonsense_lengths_and_devices_are_refused(pack: Path, tmp_path: Path) ->
     for minutes in (0, -1, float("inf")):
         with pytest.raises(OptionError, match="--max-minutes"):
             TrainOptions(pack, tmp_path, max_minutes=minutes)
-    with pytest.raises(OptionError, match="--seed must be 0 or more, got -1"):
-        train(TINY, options(pack, tmp_path, seed=-1))
+    with pytest.raises(OptionError, match="--seed must be 0 or more, and below"):
+        TrainOptions(pack, tmp_path, seed=-1)
+    with pytest.raises(OptionError, match="--seed must be 0 or more"):
+        PairMaker(load_pack(pack, "train"), BlurMix(), seed=-1, device="cpu")
 
 
 def test_time_ends_a_run_before_its_steps(pack: Path, tmp_path: Path) -> None:
@@ -201,6 +211,44 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(pack: Path, tmp_pat
         train(wild, options(pack, tmp_path / "wild"))
     assert not (tmp_path / "wild" / "checkpoint.pt").exists()
     assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+
+
+def test_a_loss_that_is_read_now_and_then_is_never_unknown(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Run.__init__
+
+    def as_on_a_gpu(run: Run, *args: Any, **kwargs: Any) -> None:
+        begin(run, *args, **kwargs)
+        run._on_gpu = True
+
+    monkeypatch.setattr(Run, "__init__", as_on_a_gpu)
+    recipe = replace(TINY, steps=40, phases=(Phase(1.0, 32, 1),))
+    told: list[float] = []
+    train(recipe, options(pack, tmp_path), until=0.5, on_step=lambda pace: told.append(pace.loss))
+    train(recipe, options(pack, tmp_path), on_step=lambda pace: told.append(pace.loss))
+    assert len(told) == 40
+    assert len(set(told)) == 4  # at steps 0, 16, 20 (resumed) and 32
+    assert all(loss == loss for loss in told)
+    assert all(row.loss == row.loss for row in read_log(tmp_path / "log.csv"))
+
+
+def test_a_loss_that_is_not_read_at_once_ends_a_run_all_the_same() -> None:
+    run = Run(TINY, device="cpu")
+    run._on_gpu, run._loss, run.progress.step = True, 0.1, 30
+    nan = torch.full((1, 3, 32, 32), float("nan"))
+    run.step(nan, nan, 0.5)
+    run.step(nan, nan, 0.5)
+    with pytest.raises(InputError, match="no longer finite at step 32"):
+        run.step(nan, nan, 0.5)
+
+
+def test_each_process_draws_its_own_pairs(pack: Path, tmp_path: Path) -> None:
+    batches = []
+    for rank in (0, 1):
+        _, maker = _set_up(TINY, options(pack, tmp_path / str(rank)), Processes(rank, 1), None)
+        batches.append(maker.batch(0, 2, 32)[0])
+    assert not torch.equal(*batches)
 
 
 def test_too_large_a_batch_says_which_would_fit(

@@ -63,7 +63,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def which(text: str) -> str | int:
-    """A whole number, or the word that it is not."""
+    """A whole number where the text is one, else the text."""
     return int(text) if text.isdecimal() else text
 
 
