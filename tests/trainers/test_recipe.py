@@ -86,6 +86,7 @@ def test_a_recipe_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
         (GOOD.format("").replace("steps = 3", 'steps = "3"'), "steps .* of type int, got '3'"),
         (GOOD.format('[adversarial]\nkind = "gan"\nweight = 1'), "one of wgan-gp, ragan-ls"),
         (GOOD.format("[blur]\nlargest_kernel = 31"), "1 to 29"),
+        (GOOD.format("[blur]\nmild_kernel = 45"), "mild_kernel must lie within 1 to 29, got 45"),
         (GOOD.format("[blur]\njpeg_share = 0.6\nh264_share = 0.6"), "at most 1"),
         (GOOD.format("").replace("charbonnier = 1", "charbonnier = -1"), "0 or more"),
         ("loss = 3" + PHASE, "must be a table"),
