@@ -1,4 +1,4 @@
-"""The command ``vidfacedeblur-train``: prepare, train, export, convert, evaluate, quantize."""
+"""The command ``vidfacedeblur-train``: prepare, train, export, mix, convert, evaluate, quantize."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     for model in MODELS:
         _add_training(found, model)
     _add_export(found)
+    _add_mix(found)
     _add_convert(found)
     _add_evaluate(found)
     _add_quantize(found)
@@ -99,6 +100,16 @@ def _add_export(found: _Commands[argparse.ArgumentParser]) -> None:
     p.add_argument("--hardware", help="what the run was trained on, if not this machine")
     p.add_argument("--note", default="", help="a sentence for the card")
     p.set_defaults(run=judging.export)
+
+
+def _add_mix(found: _Commands[argparse.ArgumentParser]) -> None:
+    p = found.add_parser("mix", help="weights between two trainings, one begun at the other")
+    p.add_argument("model", choices=list(MODELS))
+    p.add_argument("first", type=Path, help="weights")
+    p.add_argument("second", type=Path, help="weights")
+    p.add_argument("--share", type=float, default=0.5, help="of the second, 0 to 1")
+    p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.safetensors")
+    p.set_defaults(run=commands.mix)
 
 
 def _add_convert(found: _Commands[argparse.ArgumentParser]) -> None:

@@ -16,6 +16,7 @@ from vidfacedeblur.trainers.convert import write_converted
 from vidfacedeblur.trainers.datasets import DataSet, read_dataset
 from vidfacedeblur.trainers.finding import Find, all_faces, backgrounds, main_face, open_detector
 from vidfacedeblur.trainers.journal import Row
+from vidfacedeblur.trainers.mixing import write_mixed
 from vidfacedeblur.trainers.pack import PACK_MARGIN, PACK_SIDE, PackedFace, write_pack
 from vidfacedeblur.trainers.prepare import PrepareOptions, Tally, packed_clips, packed_pictures
 from vidfacedeblur.trainers.processes import processes_of
@@ -159,6 +160,12 @@ class _ProgressLine:
             f"step {row.step}, {row.minutes:.1f} min: loss {row.loss:.5f},"
             f" PSNR {row.psnr:.2f} dB ({gain:+.2f})"
         )
+
+
+def mix(args: argparse.Namespace) -> None:
+    """Write weights between two trainings of one model."""
+    digest = write_mixed(args.model, args.first, args.second, args.share, args.out)
+    say(f"{args.out}: {args.model}, sha256 {digest}")
 
 
 def convert(args: argparse.Namespace) -> None:
