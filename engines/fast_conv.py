@@ -116,8 +116,9 @@ class FastConv(nn.Module):
     def _planes(self, images: Tensor) -> Tensor:
         """Every m-th sample from each of the tile's m + r - 1 places, for rows and columns."""
         m, more = self.m, self.r - 1
-        count, channels, height, width = images.shape
-        blocks = images.reshape(count, channels, height // m, m, width // m, m)
+        # Not by `height // m`: the exporter could not tell that nothing is left over.
+        columns = torch.unflatten(images, 3, (-1, m))
+        blocks = torch.unflatten(columns, 2, (-1, m))  # (N, C, h, m, w, m)
         split = blocks.permute(0, 3, 5, 1, 2, 4)
         split = torch.cat((split[..., :-1, :], split[:, :more, ..., 1:, :]), 1)
         return torch.cat((split[..., :-1], split[:, :, :more, ..., 1:]), 2)

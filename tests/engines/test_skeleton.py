@@ -53,14 +53,25 @@ def test_another_structure_has_no_graph(small_weights: Path, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_graph_serves_any_weights_of_its_structure(tmp_path: Path) -> None:
-    config = make_config("deblurgan", {"width": 8, "blocks": 1})
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("deblurgan", {"width": 8, "blocks": 1}),
+        ("deblurgan", {"width": 32, "blocks": 1}),  # wide enough for fast convolutions
+        ("deepdeblur", {"modules": 1, "scale": 2}),
+        ("deblurganv2", {"channels": 128, "head_channels": 32}),
+    ],
+)
+def test_a_graph_serves_any_weights_of_its_structure(
+    model: str, settings: dict[str, int], tmp_path: Path
+) -> None:
+    config = make_config(model, settings)
 
     def spec() -> NetworkSpec:
-        network = make_network("deblurgan", config).eval()
+        network = make_network(model, config).eval()
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.05)  # no two alike: the exporter would merge them
-        return deblur_spec(LoadedModel("deblurgan", network, config, "", Path()))
+        return deblur_spec(LoadedModel(model, network, config, "", Path()))
 
     made = skeleton.write_skeleton(spec(), tmp_path)
     other = spec()
