@@ -47,7 +47,8 @@ def test_killed_and_started_anew(recording: Path) -> None:
             assert time.monotonic() - died < 8, "within the backoff, and what a server needs"
             taken(source, 20)
             health = source.health()
-            assert (health.reconnects, health.damaged, health.abandoned) == (1, 0, 0)
+            assert (health.reconnects, health.abandoned) == (1, 0)
+            assert health.damaged <= 1, "a server that is killed may cut its last picture short"
             agree(health)
 
 
