@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ _MOST_TURN = 0.12
 """Radians that a moving face turns within the frames that are averaged, at most."""
 _MOST_GROWTH = 0.06
 """Share of its size by which it grows or shrinks."""
+_BEND_NODES = 5
+"""Rows and columns of what moves on its own; between them it moves smoothly."""
 
 
 def convolve(images: Tensor, kernels: Tensor) -> Tensor:
@@ -45,11 +49,12 @@ def averaged_while_moving(
     rng: np.random.Generator,
     *,
     still_share: float = 0.0,
+    bend: float = 0.0,
 ) -> Tensor:
     """Blur each image as averaging 3 to 15 frames of a moving face does.
 
-    The face follows a path, turning and growing a little; its middle position is where it is in
-    `images`.
+    The face follows a path, turning, growing and bending a little; its middle position is where it
+    is in `images`.
 
     Args:
         images: (N, 3, H, W) float32.
@@ -58,13 +63,18 @@ def averaged_while_moving(
         rng: Where chance comes from.
         still_share: Share of the images of which an oval about the middle moves alone, as a head
             does before a camera that stands still.
+        bend: Parts of a face move on their own, as a turning head's and a speaking mouth's do, by
+            up to this share of `sizes`.
     """
     poses = [_poses(path, int(size), rng) for path, size in zip(paths, sizes, strict=True)]
     lengths = torch.tensor([len(frames) for frames in poses])
     moving = np.where(rng.random(len(images))[:, None, None] < still_share, _ovals(images, rng), 1)
     layers = torch.cat((images, torch.from_numpy(moving).to(images)[:, None]), 1)
     frame_of = torch.arange(len(images)).repeat_interleave(lengths).to(images.device)
-    layers = _moved(layers[frame_of], torch.from_numpy(np.concatenate(poses)))
+    amounts = np.concatenate([_bends(len(frames), rng) for frames in poses])
+    bends = _fields(bend * (sizes - 1), rng, layers)[frame_of]
+    bends *= torch.from_numpy(amounts).to(bends)[:, None, None, None]
+    layers = _moved(layers[frame_of], torch.from_numpy(np.concatenate(poses)), bends)
     layers[:, 3:].clamp_(0, 1)
     layers[:, :3] *= layers[:, 3:]
     means = layers.new_zeros((len(images), *layers.shape[1:])).index_add_(0, frame_of, layers)
@@ -105,8 +115,24 @@ def _poses(
     return np.asarray(rows, np.float32).transpose(2, 0, 1)
 
 
-def _moved(images: Tensor, poses: Tensor) -> Tensor:
-    """Each image as its pose, (2, 3) in pixels about the image's centre, shows it."""
+def _bends(length: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """How far a face is bent in each frame, within -1 to 1; 0 in the middle one."""
+    walk = np.cumsum(rng.normal(size=length))
+    walk -= walk[length // 2]
+    return np.asarray(walk / max(np.ptp(walk), 1e-9), np.float32)
+
+
+def _fields(most: NDArray[np.floating[Any]], rng: np.random.Generator, images: Tensor) -> Tensor:
+    """How each image bends, (N, H, W, 2) in pixels of x and y, up to so many."""
+    nodes = rng.normal(size=(len(images), 2, _BEND_NODES, _BEND_NODES)).clip(-2, 2) / 2
+    nodes *= (rng.uniform(0, 1, len(images)) * most)[:, None, None, None]
+    coarse = torch.from_numpy(nodes).to(images)
+    fields = F.interpolate(coarse, tuple(images.shape[-2:]), mode="bicubic")
+    return fields.permute(0, 2, 3, 1)
+
+
+def _moved(images: Tensor, poses: Tensor, bends: Tensor) -> Tensor:
+    """Each image as its pose, (2, 3) in pixels about the image's centre, and its bend show it."""
     height, width = images.shape[-2:]
     maps = poses.to(images.device)
     # Pixels to the units of `affine_grid`, where the picture reaches from -1 to 1.
@@ -114,6 +140,7 @@ def _moved(images: Tensor, poses: Tensor) -> Tensor:
     maps[:, 0, 1] *= height / width
     maps[:, 1, 0] *= width / height
     grid = F.affine_grid(maps, list(images.shape), align_corners=False)
+    grid += bends * bends.new_tensor([2 / width, 2 / height])
     return F.grid_sample(
         images, grid, mode="bicubic", padding_mode="reflection", align_corners=False
     )

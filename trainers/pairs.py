@@ -73,7 +73,8 @@ class PairMaker:
             chosen = (sharp[:moved], paths[:moved], sizes[:moved])
             whole = round(wanted / zoom) >= self.stills.shape[-1]
             still = self.mix.still_share if whole else 0.0  # an oval would cut through a part
-            parts.append(averaged_while_moving(*chosen, rng, still_share=still))
+            bend = self.mix.largest_bend
+            parts.append(averaged_while_moving(*chosen, rng, still_share=still, bend=bend))
         if count > moved:
             kernels = self._kernels(rng, sizes[moved:], paths[moved:]).to(sharp.device)
             parts.append(convolve(sharp[moved:], kernels))

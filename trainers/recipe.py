@@ -117,6 +117,9 @@ class BlurMix:
     still_share: float = 0.8
     """Share of the moved faces that move before a background that stands still; of those only that
     are seen in whole."""
+    largest_bend: float = 0.4
+    """Parts of a moved face move on their own, as mouths and turning heads do, by up to this share
+    of the blur's size."""
     defocus_share: float = 0.05
     """Share of the kernels that are discs, of half the size drawn."""
     mixed_share: float = 0.1
@@ -146,6 +149,8 @@ class BlurMix:
         for group in (*((share,) for share in alone), shares, self._compressed()):
             if min(group) < 0 or sum(group) > 1:
                 raise OptionError("shares of the blur must be 0 or more, and at most 1 in all")
+        if not 0 <= self.largest_bend <= 1:
+            raise OptionError(f"largest_bend must lie within 0 to 1, got {self.largest_bend:g}")
         if not 0 < self.smallest_zoom <= self.largest_zoom <= 4:
             raise OptionError("zooms must lie within 0 to 4")
         if not 1 <= self.lowest_quality <= 95 or not 16 <= self.largest_crf <= 51:

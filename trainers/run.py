@@ -204,8 +204,24 @@ class Run:
             self.network.train()
 
     def warm_start(self, weights: dict[str, Tensor]) -> None:
-        """Begin from trained weights instead of random ones."""
-        self.network.load_state_dict(weights)
+        """Begin from trained weights instead of random ones.
+
+        What a network has that begins as the identity may be missing (``begins_as_identity``, the
+        first part of such weights' names).
+
+        Raises:
+            OptionError: They are of another structure.
+        """
+        ours = self.network.state_dict()
+        spare = getattr(self.network, "begins_as_identity", ())
+        missing = [k for k in ours.keys() - weights.keys() if k.partition(".")[0] not in spare]
+        strange = [k for k, v in weights.items() if k not in ours or v.shape != ours[k].shape]
+        if missing or strange:
+            raise OptionError(
+                f"the weights to start at have another structure than the recipe's network"
+                f" ({min(missing + strange)}): its [network] must say what theirs was"
+            )
+        self.network.load_state_dict(weights, strict=False)
         self.average = Average(self.network, self.recipe.ema)
 
     def save(self, path: Path) -> None:

@@ -105,13 +105,28 @@ def test_a_face_that_does_not_move_is_averaged_to_itself() -> None:
     assert float(psnr(blurred, smooth)) > 35
 
 
+def test_parts_of_a_moving_face_move_on_their_own() -> None:
+    """Two dots that moved alike would leave two equal traces."""
+    dots = torch.zeros(1, 3, 97, 97)
+    dots[..., 30, 30] = dots[..., 66, 66] = 1
+    unlike = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        path = np.zeros((1, 100), np.complex128) + np.linspace(0, 1, 100)
+        blurred = averaged_while_moving(dots, path, np.array([17]), rng, bend=0.4)[0, 0]
+        assert blurred[30, 30] > 0.05  # in place at the middle all the same
+        assert blurred[66, 66] > 0.05
+        unlike.append(float((blurred[12:49, 12:49] - blurred[48:85, 48:85]).abs().sum()))
+    assert min(unlike) > 0.2
+
+
 def test_faces_that_are_averaged_together_do_not_mix() -> None:
     images = torch.rand(3, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     paths, sizes = trajectories(3, np.random.default_rng(1)), np.array([5, 9, 21])
     other = images.clone()
     other[1] = 0
     together, again = (
-        averaged_while_moving(x, paths, sizes, np.random.default_rng(2), still_share=0.5)
+        averaged_while_moving(x, paths, sizes, np.random.default_rng(2), still_share=0.5, bend=0.4)
         for x in (images, other)
     )
     assert torch.equal(together[[0, 2]], again[[0, 2]])

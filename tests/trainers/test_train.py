@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from vidfacedeblur.errors import InputError, OptionError
-from vidfacedeblur.models.registry import MODELS
+from vidfacedeblur.models.registry import MODELS, make_config, make_network
 from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.journal import read_log
 from vidfacedeblur.trainers.pack import Faces, load_pack
@@ -306,6 +306,23 @@ def test_the_command_trains_and_exports(
     assert "shipped: default, paper" in capsys.readouterr().err
     assert main(["deblurgan", "--data", str(recipe), "--out", str(run), "--device", "cpu"]) == 3
     assert "not a pack of faces" in capsys.readouterr().err
+
+
+def test_a_run_starts_at_weights_of_its_own_structure_only(pack: Path, tmp_path: Path) -> None:
+    weights = make_network("deblurgan", make_config("deblurgan", TINY.network)).state_dict()
+    for network, part in (({"width": 8, "blocks": 1}, "decoder.0"), ({"width": 4}, "trunk.1")):
+        other = replace(TINY, network=network)
+        with pytest.raises(OptionError, match=f"another structure .*{part}"):
+            train(other, options(pack, tmp_path / part), start=weights)
+
+
+def test_blocks_may_be_added_to_trained_weights(pack: Path, tmp_path: Path) -> None:
+    weights = make_network("deblurganv2", make_config("deblurganv2", {})).state_dict()
+    recipe = replace(TINY, model="deblurganv2", network={"blocks": 2})
+    run = train(recipe, options(pack, tmp_path), start=weights, until=0.0)
+    ours = run.network.state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in weights.items())
+    assert len(ours) == len(weights) + 8
 
 
 PLAIN = BlurMix(
