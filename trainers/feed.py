@@ -62,7 +62,7 @@ class Feed:
         self._begun.clear()
 
     def _made(self, step: int, phase: Phase) -> Pairs:
-        return self._maker.batch(step, phase.batch, phase.crop)
+        return self._maker.batch(step, *phase.at(step))
 
     def _made_beside(self, step: int, phase: Phase) -> Pairs:
         """On a stream of the thread's own, beside the one that trains."""

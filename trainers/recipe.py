@@ -18,10 +18,21 @@ class Phase:
     """Side of the training crops in pixels."""
     batch: int
     """Crops per step, and per GPU where there are several."""
+    small_every: int = 0
+    """Every so many steps there are four times as many crops of half the side: many a video shows
+    small faces, and a network that has never seen one may spoil them. 0: never."""
 
     def __post_init__(self) -> None:
         if self.crop % 32 or self.crop < 32 or self.batch < 1:
             raise OptionError("a phase needs a crop of a multiple of 32 and a batch of 1 or more")
+        if self.small_every < 0 or (self.small_every and self.crop % 64):
+            raise OptionError("small_every must be 0 or more, with a crop of a multiple of 64")
+
+    def at(self, step: int) -> tuple[int, int]:
+        """Number and side of the crops of a step."""
+        if self.small_every and step % self.small_every == 0:
+            return 4 * self.batch, self.crop // 2
+        return self.batch, self.crop
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,7 @@ class BlurMix:
     h264_share: float = 0.2
     largest_crf: int = 32
     """The rate factor of H.264 is drawn evenly from 16 to here."""
-    smallest_zoom: float = 0.6
+    smallest_zoom: float = 0.45
     """Faces are resized by a factor drawn from here to `largest_zoom`, evenly in its logarithm,
     before they are blurred, as far as they have the pixels for the crop. Enlarged faces are soft
     without being blurred by motion, as large faces in videos are; the network must not take the one

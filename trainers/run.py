@@ -23,7 +23,8 @@ from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.models.registry import make_config, make_network
 from vidfacedeblur.trainers.adversarial import Critics
 from vidfacedeblur.trainers.losses import ContentLoss
-from vidfacedeblur.trainers.recipe import Optimizer, Recipe
+from vidfacedeblur.trainers.optimizing import Average, load_optimizer, make_optimizer, rate
+from vidfacedeblur.trainers.recipe import Recipe
 
 _READ_EVERY = 16
 """Steps after which a GPU's loss is read."""
@@ -45,56 +46,6 @@ class Progress:
     def at(self, step: int) -> Progress:
         """The same at another step, near in time."""
         return Progress(step, self.seconds)
-
-
-def rate(optimizer: Optimizer, share: float) -> float:
-    """Learning rate at a share of the run."""
-    peak = optimizer.learning_rate
-    if share < optimizer.warmup:
-        return peak * max(share, 1e-3) / optimizer.warmup
-    along = (share - optimizer.warmup) / (1 - optimizer.warmup)
-    if optimizer.decay == "cosine":
-        return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along)))
-    if optimizer.decay == "linear":
-        return peak * min(1.0, 2 - 2 * along)
-    return peak
-
-
-def make_optimizer(settings: Optimizer, network: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that a recipe names, over all of a network's weights."""
-    weights, lr = network.parameters(), settings.learning_rate
-    betas = (settings.beta1, settings.beta2)
-    if settings.kind == "rmsprop":
-        return torch.optim.RMSprop(weights, lr=lr)
-    on_gpu = next(network.parameters()).is_cuda or None  # one kernel for all weights there
-    if settings.kind == "adam":
-        return torch.optim.Adam(weights, lr=lr, betas=betas, fused=on_gpu)
-    decay = settings.weight_decay
-    return torch.optim.AdamW(weights, lr=lr, betas=betas, weight_decay=decay, fused=on_gpu)
-
-
-class Average:
-    """Exponential moving average of a network's weights and running statistics."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.state = {k: v.detach().clone() for k, v in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the network's weights; faster at the beginning of a run."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        theirs = network.state_dict()
-        numbers = [name for name, value in theirs.items() if value.is_floating_point()]
-        counts = [name for name, value in theirs.items() if not value.is_floating_point()]
-        # All at once: a kernel for each tensor would take a GPU longer than a training step.
-        torch._foreach_lerp_(
-            [self.state[name] for name in numbers], [theirs[name] for name in numbers], 1 - decay
-        )
-        if counts:
-            torch._foreach_copy_(
-                [self.state[name] for name in counts], [theirs[name] for name in counts]
-            )
 
 
 class Run:
@@ -206,22 +157,18 @@ class Run:
     def warm_start(self, weights: dict[str, Tensor]) -> None:
         """Begin from trained weights instead of random ones.
 
-        What a network has that begins as the identity may be missing (``begins_as_identity``, the
-        first part of such weights' names).
-
         Raises:
             OptionError: They are of another structure.
         """
         ours = self.network.state_dict()
-        spare = getattr(self.network, "begins_as_identity", ())
-        missing = [k for k in ours.keys() - weights.keys() if k.partition(".")[0] not in spare]
-        strange = [k for k, v in weights.items() if k not in ours or v.shape != ours[k].shape]
-        if missing or strange:
+        differ = ours.keys() ^ weights.keys()
+        differ |= {k for k in ours.keys() & weights.keys() if ours[k].shape != weights[k].shape}
+        if differ:
             raise OptionError(
                 f"the weights to start at have another structure than the recipe's network"
-                f" ({min(missing + strange)}): its [network] must say what theirs was"
+                f" ({min(differ)}): its [network] must say what theirs was"
             )
-        self.network.load_state_dict(weights, strict=False)
+        self.network.load_state_dict(weights)
         self.average = Average(self.network, self.recipe.ema)
 
     def save(self, path: Path) -> None:
@@ -263,20 +210,12 @@ class Run:
             )
         self.network.load_state_dict(state["network"])
         self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
-        _load(self.optimizer, state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         if self.critics is not None and self.critic_optimizer is not None:
             self.critics.load_state_dict(state["critics"])
-            _load(self.critic_optimizer, state["critic_optimizer"])
+            load_optimizer(self.critic_optimizer, state["critic_optimizer"])
         self.progress, self.seed = Progress(**state["progress"]), state["seed"]
         _set_chance(state["chance"], self.device)
-
-
-def _load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take on a state, which may be from another kind of device, but not how steps are computed."""
-    fused = [group.get("fused") for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, own in zip(optimizer.param_groups, fused, strict=True):
-        group["fused"] = own
 
 
 def computes_bfloat16(device: str) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.registry import MODELS, make_config
+from vidfacedeblur.trainers.optimizing import rate
 from vidfacedeblur.trainers.recipe import Phase
 from vidfacedeblur.trainers.recipe_files import (
     load_recipe,
@@ -16,7 +17,6 @@ from vidfacedeblur.trainers.recipe_files import (
     recipe_from,
     shipped_for,
 )
-from vidfacedeblur.trainers.run import rate
 
 PHASE = "\n[[phases]]\nuntil = 1\ncrop = 32\nbatch = 1"
 GOOD = "steps = 3\n[optimizer]\nlearning_rate = 1e-3\n[loss]\ncharbonnier = 1\n{}" + PHASE
@@ -116,3 +116,12 @@ def test_phases_come_in_their_order() -> None:
     recipe = load_recipe("deblurgan", "default")
     recipe = replace(recipe, phases=(Phase(0.5, 32, 2), Phase(1.0, 64, 1)))
     assert [recipe.phase_at(share).crop for share in (0, 0.49, 0.5, 1)] == [32, 32, 64, 64]
+
+
+def test_small_crops_come_now_and_then_and_cover_as_many_pixels() -> None:
+    phase = Phase(1.0, 128, 2, small_every=3)
+    assert [phase.at(step) for step in range(4)] == [(8, 64), (2, 128), (2, 128), (8, 64)]
+    assert {Phase(1.0, 96, 2).at(step) for step in range(4)} == {(2, 96)}
+    for crop, every in ((96, 3), (128, -1)):
+        with pytest.raises(OptionError, match="small_every"):
+            Phase(1.0, crop, 2, small_every=every)

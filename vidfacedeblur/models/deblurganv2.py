@@ -3,16 +3,15 @@
 Kupyn et al., "DeblurGAN-v2: Deblurring (Orders-of-Magnitude) Faster and Better", ICCV 2019,
 https://arxiv.org/abs/1908.03826. Five feature maps, at 1/2 to 1/32 of the picture; a top-down
 pathway; four of the maps brought to 1/4 and concatenated, the fifth added at 1/2, as the published
-code does. Differences: residual blocks behind the concatenation, in what we ship; instance norm
-without running statistics; the Inception backbone is padded "same", so that its maps need no
-repair, works for every multiple of 32, and keeps the weights' shapes; sides must be multiples of 32
-(`deblur.Deblurrer` extends others).
+code does. Differences: instance norm without running statistics; the Inception backbone is padded
+"same", so that its maps need no repair, works for every multiple of 32, and keeps the weights'
+shapes; sides must be multiples of 32 (`deblur.Deblurrer` extends others).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +36,6 @@ class DeblurGANv2Config:
     """Channels of the pyramid's maps."""
     head_channels: int = 64
     """Channels that each pyramid level brings to the concatenation."""
-    blocks: int = 0
-    """Residual blocks on the joined levels, at quarter resolution; 0, as published, for none."""
 
 
 def _conv_norm_relu(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -54,26 +51,6 @@ def _head(channels: int, head_channels: int) -> nn.Sequential:
         nn.Conv2d(head_channels, head_channels, 3, padding=1, bias=False),
         nn.ReLU(),
     )
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around a ReLU, plus the input; no norm, as in EDSR (Lim et al., 2017).
-
-    Begins as the identity: a network that was trained without it gives what it gave.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ReLU(),
-            (last := nn.Conv2d(channels, channels, 3, padding=1)),
-        )
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(cast(Tensor, last.bias))
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features + cast(Tensor, self.body(features))
 
 
 def _grow(features: Tensor, factor: int) -> Tensor:
@@ -116,15 +93,12 @@ class FeaturePyramid(nn.Module):
 class DeblurGANv2(nn.Module):
     """Sharpens a batch of face crops. Height and width must be multiples of 32."""
 
-    begins_as_identity = ("trunk",)
-
     def __init__(self, config: DeblurGANv2Config) -> None:
         super().__init__()
         c, h = config.channels, config.head_channels
         self.pyramid = FeaturePyramid(config)
         self.heads = nn.ModuleList(_head(c, h) for _ in range(4))
         self.smooth = _conv_norm_relu(4 * h, c // 2)
-        self.trunk = nn.Sequential(*(ResidualBlock(c // 2) for _ in range(config.blocks)))
         self.smooth2 = _conv_norm_relu(c // 2, c // 4)
         self.final = UpsampledConv(c // 4, 3)
         # The untrained network then leaves its input almost as it is.
@@ -138,7 +112,6 @@ class DeblurGANv2(nn.Module):
             for n, (head, features) in enumerate(zip(self.heads, coarser, strict=True))
         ]
         features = self.smooth(torch.cat(levels, dim=1))  # (N, c/2, H/4, W/4)
-        features = self.trunk(features)
         features = self.smooth2(_grow(features, 2) + half)  # (N, c/4, H/2, W/2)
         correction = torch.tanh(self.final(features))  # (N, 3, H, W)
         return add_correction(blurred, correction)
