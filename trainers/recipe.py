@@ -118,7 +118,7 @@ class BlurMix:
     smallest_kernel: int = 1
     """Kernel sizes are drawn evenly between these, in pixels; 1 leaves a face sharp."""
     largest_kernel: int = 29
-    mild_share: float = 0.2
+    mild_share: float = 0.3
     """Share of the faces whose kernel is at most `mild_kernel`: a face that is hardly blurred must
     stay as it is."""
     mild_kernel: int = 5
@@ -148,7 +148,7 @@ class BlurMix:
     before they are blurred, as far as they have the pixels for the crop. Enlarged faces are soft
     without being blurred by motion, as large faces in videos are; the network must not take the one
     for the other."""
-    largest_zoom: float = 2.2
+    largest_zoom: float = 3.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.smallest_kernel <= self.largest_kernel <= 29:
