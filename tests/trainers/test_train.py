@@ -360,6 +360,21 @@ def test_pairs_have_the_crop_asked_for(pack: Path, crop: int) -> None:
         assert blurred.shape == sharp.shape == (2, 3, crop, crop)
 
 
+def test_the_mix_decides_whether_moved_faces_bend_and_whether_all_around_moves(pack: Path) -> None:
+    whole = replace(PLAIN, smallest_zoom=1.0, largest_zoom=1.0)
+    moved = replace(whole, largest_kernel=29, smallest_kernel=21, moved_share=1.0)
+    batches = [
+        PairMaker(load_pack(pack, "train"), mix, seed=0, device="cpu").batch(0, 4, 128)
+        for mix in (moved, replace(moved, largest_bend=0.0), replace(moved, still_share=0.0))
+    ]
+    for blurred, sharp in batches[1:]:
+        assert torch.equal(sharp, batches[0][1])
+        assert (blurred - batches[0][0]).abs().mean() > 1e-3
+    for bend in (-0.1, 1.1, float("nan")):
+        with pytest.raises(OptionError, match="largest_bend"):
+            replace(moved, largest_bend=bend)
+
+
 def test_a_batch_depends_on_seed_and_number_alone(pack: Path) -> None:
     faces = load_pack(pack, "train")
     maker = PairMaker(faces, BlurMix(), seed=0, device="cpu")
