@@ -54,6 +54,12 @@ def child_of(source: object) -> Child:
     return source._child
 
 
+def stop(child: Child) -> None:
+    """Stop a process as a debugger does; a signal alone would let it run on for a while."""
+    os.kill(child.process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.process.pid, os.WSTOPPED | os.WNOWAIT)
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "gray"])
 def test_the_same_comes_out(make_clip: Make, tmp_path: Path, pix_fmt: str) -> None:
     path = make_clip(tmp_path / "a.mp4", size=(66, 50), pix_fmt=pix_fmt, orientation=6, sound=True)
@@ -85,16 +91,19 @@ def test_a_crash_is_damage_and_leaves_nothing(make_clip: Make, tmp_path: Path, w
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_a_child_that_hangs_is_given_up(make_clip: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("when", "what"), [(0, "decoded"), (-1, "written")])
+def test_a_child_that_hangs_is_given_up(
+    make_clip: Make, tmp_path: Path, when: int, what: str
+) -> None:
     path = make_clip(tmp_path / "a.mp4", frames=60, size=(640, 480))
     begin = time.monotonic()
-    with pytest.raises(DamagedInputError, match="nothing was decoded for 1 s"):
-        go_and(
-            lambda _, child: os.kill(child.process.pid, signal.SIGSTOP),
-            path,
-            tmp_path / "b.mp4",
-            timeout=1,
-        )
+
+    def hang(index: int, child: Child) -> None:
+        if index == when:
+            stop(child)
+
+    with pytest.raises(DamagedInputError, match=f"nothing was {what} for 1 s"):
+        go_and(hang, path, tmp_path / "b.mp4", timeout=1)
     assert time.monotonic() - begin < 10
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
@@ -108,18 +117,18 @@ def test_a_child_that_stops_in_the_middle_of_a_picture_is_given_up(
     values = VideoOptions(isolate=True, timeout=1)
     begin = time.monotonic()
 
-    def stop() -> None:
+    def pass_on() -> None:
         with open_job(path, tmp_path / "b.mp4", values) as (source, sink):
             frame = next(iter(source))
             time.sleep(0.5)  # the next one is on its way
-            os.kill(child_of(source).process.pid, signal.SIGSTOP)
+            stop(child_of(source))
             if sends:
                 next(iter(source))
             open_canvas(frame).add(Region(0, 0, 16, 16), np.full((16, 16, 3), 0.1, np.float32))
             sink.write(frame)
 
     with pytest.raises(DamagedInputError, match="nothing was decoded for 1 s"):
-        stop()
+        pass_on()
     assert time.monotonic() - begin < 10
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 
@@ -128,12 +137,12 @@ def test_an_early_end_here_ends_the_child(make_clip: Make, tmp_path: Path) -> No
     path = make_clip(tmp_path / "a.mp4", frames=30, size=(160, 120))
     seen: list[Child] = []
 
-    def stop(index: int, child: Child) -> None:
+    def fail(index: int, child: Child) -> None:
         seen.append(child)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        go_and(stop, path, tmp_path / "b.mp4")
+        go_and(fail, path, tmp_path / "b.mp4")
     assert seen[0].process.returncode is not None
     assert [p.name for p in tmp_path.iterdir()] == ["a.mp4"]
 

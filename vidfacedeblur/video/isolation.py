@@ -89,17 +89,19 @@ class Child:
 
         Args:
             wire: Where it is to come from.
-            patient: Wait for as long as the child lives.
+            patient: Wait for as long as the child works, with whatever it has left to write.
         """
-        waited = 0.0
+        waited, work = 0.0, _work_of(self.process.pid)
         try:
             while not wire.waits(_TICK):
                 waited += _TICK
                 if self.interrupted:
                     raise DamagedInputError(f"{self.source}: stopped")
-                if waited > self.timeout and not patient:
+                if patient and (now := _work_of(self.process.pid)) != work:
+                    waited, work = 0.0, now
+                if waited > self.timeout:
                     self.process.kill()
-                    raise self._silence()
+                    raise self._silence("written" if patient else "decoded")
             message = wire.receive()
         except EOFError:
             raise self.gone() from None
@@ -129,9 +131,9 @@ class Child:
                 self.process.kill()
                 return
 
-    def _silence(self) -> DamagedInputError:
+    def _silence(self, what: str = "decoded") -> DamagedInputError:
         return DamagedInputError(
-            f"{self.source}: nothing was decoded for {self.timeout:g} s; given up"
+            f"{self.source}: nothing was {what} for {self.timeout:g} s; given up"
         )
 
     def gone(self) -> Exception:
@@ -292,6 +294,20 @@ class IsolatedSink:
         self.warnings, self.left_out = message["warnings"], message["left_out"]
         self.tag = message["tag"]
         return Path(message["path"])
+
+
+def _work_of(pid: int) -> tuple[object, ...]:
+    """What a process has done: tenths of a second of processor time, and what it read and wrote.
+
+    Where that cannot be known, the time: the process then seems to work for ever.
+    """
+    folder = Path("/proc") / str(pid)
+    try:
+        behind_name = (folder / "stat").read_text().rpartition(")")[2].split()
+        ticks = sum(map(int, behind_name[11:13]))  # of 10 ms, by its own code and the system's
+        return ticks // 10, (folder / "io").read_text()
+    except OSError:
+        return (time.monotonic(),)
 
 
 def _samples(picture: av.VideoFrame) -> bytes:
