@@ -91,7 +91,8 @@ class Child:
             wire: Where it is to come from.
             patient: Wait for as long as the child works, with whatever it has left to write.
         """
-        waited, work = 0.0, _work_of(self.process.pid)
+        waited = 0.0
+        work: tuple[object, ...] = ()
         try:
             while not wire.waits(_TICK):
                 waited += _TICK
