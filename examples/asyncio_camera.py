@@ -13,16 +13,18 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
 import av
 
 from vidfacedeblur import FaceDeblurPipeline, FaceOptions, FrameResult, VidFaceDeblurError
+from vidfacedeblur.errors import NoVideoError
 
 
 @dataclass
@@ -40,12 +42,28 @@ class Counts:
 
 async def camera(clip: Path, fps: float) -> AsyncIterator[av.VideoFrame]:
     """Stands in for an async source: the clip's frames, over and over, at the pace of life."""
+    loop, reader = asyncio.get_running_loop(), ThreadPoolExecutor(1, "camera")
+    frames = decoded(clip)
+    try:
+        while True:
+            yield await loop.run_in_executor(reader, next, frames)
+            await asyncio.sleep(1 / fps)
+    finally:
+        # After a cancellation the thread may still be in the decoder: closing the file beside it
+        # would crash. This waits for it, in its line.
+        await loop.run_in_executor(reader, frames.close)
+        reader.shutdown()
+
+
+def decoded(clip: Path) -> Generator[av.VideoFrame, None, NoReturn]:
+    """Opened, read and closed by whichever thread asks for the next frame."""
     while True:
+        frame = None
         with av.open(str(clip)) as container:
-            frames = container.decode(video=0)
-            while (frame := await asyncio.to_thread(next, frames, None)) is not None:
+            for frame in container.decode(video=0) if container.streams.video else ():
                 yield frame
-                await asyncio.sleep(1 / fps)
+        if frame is None:
+            raise NoVideoError(f"{clip}: not one frame of video in it")
 
 
 async def receive(

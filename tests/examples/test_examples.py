@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 from skimage.io import imsave
-from tests_support import portrait, write_portrait_clip
+from tests_support import portrait, write_audio, write_portrait_clip
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 
@@ -79,6 +80,39 @@ def test_asyncio_camera(clip: Path, small_weights: Path) -> None:
     assert faces > 0
     assert age < 1500
     assert busy < 1000
+
+
+def test_asyncio_camera_may_be_cancelled_while_it_decodes(clip: Path) -> None:
+    code = f"""
+import asyncio, pathlib, sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+from asyncio_camera import camera
+
+async def watch():
+    async for _ in camera(pathlib.Path({str(clip)!r}), 1e6):
+        pass
+
+async def main():
+    for number in range(100):
+        try:
+            await asyncio.wait_for(watch(), 0.01 + 1e-4 * number)
+        except TimeoutError:
+            pass
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_asyncio_camera_says_that_there_is_no_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        write_audio(container, seconds=0.2)
+    done = run("asyncio_camera", tmp_path / "sound.mp4")
+    assert done.returncode == 1
+    assert re.fullmatch(r"asyncio_camera: .*sound.mp4: not one frame of video in it\n", done.stderr)
 
 
 def test_several_cameras(clip: Path, small_weights: Path) -> None:
