@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import av
@@ -16,7 +17,10 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import DamagedInputError, InputError, OutputExistsError
 from vidfacedeblur.types import Frame, Region
 from vidfacedeblur.video import find_suffix, open_canvas, open_job
+from vidfacedeblur.video.child import Job
 from vidfacedeblur.video.isolation import Child, IsolatedSource
+from vidfacedeblur.video.source import VideoSource
+from vidfacedeblur.video.wire import Wire
 
 Make = Callable[..., Path]
 
@@ -182,3 +186,24 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
 def test_the_suffix_is_found_in_a_child_too(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv").rename(tmp_path / "a.mp4")
     assert find_suffix(path, VideoOptions(isolate=True)) == ".mkv"
+
+
+def test_a_file_is_not_closed_beside_the_thread_that_reads_it(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It would crash now and then, and a disk that is full would be told as damage of the input.
+    closed: list[VideoSource] = []
+    monkeypatch.setattr(VideoSource, "close", closed.append)
+    monkeypatch.setattr("vidfacedeblur.video.child._limit", lambda mebibytes: None)  # of us
+    ours, edits = os.pipe()
+    frames, results = (os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("f", "r"))
+    job = Job(Wire(frames, reads=False), Wire(ours, reads=True), Wire(results, reads=False))
+    parent = Wire(edits, reads=False)
+    target = str(tmp_path / "out.mp4")
+    clip = make_clip(tmp_path / "in.mp4", frames=4)
+    asked = {"source": str(clip), "target": target, "provenance": None}
+    parent.send({**asked, "options": asdict(VideoOptions())})
+    parent.send({"index": 1000, "changed": False})
+    with pytest.raises(KeyError, match="1000"):
+        job.run()
+    assert closed == []

@@ -63,14 +63,16 @@ class Job:
             self._results.send({"suffix": output_suffix(source)})
             return
         options = _options(asked["options"])
-        with open_source(source, options) as opened:
-            provenance = asked["provenance"]
-            with open_sink(Path(asked["target"]), opened, options, provenance=provenance) as sink:
-                self._frames.send(_info(opened))
-                self._reading = True
-                reading = threading.Thread(target=self._read, args=(opened,), daemon=True)
-                reading.start()
-                self._write(sink)
+        # Never closed: where writing fails, the thread that reads may be in the decoder, which a
+        # close beside it would crash before the failure is told. It ends with the process.
+        opened = open_source(source, options)
+        provenance = asked["provenance"]
+        with open_sink(Path(asked["target"]), opened, options, provenance=provenance) as sink:
+            self._frames.send(_info(opened))
+            self._reading = True
+            reading = threading.Thread(target=self._read, args=(opened,), daemon=True)
+            reading.start()
+            self._write(sink)
 
     def fail(self, error: Exception) -> None:
         """Tell the parent, where it listens."""
