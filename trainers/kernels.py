@@ -132,8 +132,9 @@ def random_kernels(
     kind[whole == 1] = "motion"
     lenses = np.ones_like(whole)  # diameters; the rest of a mixed kernel's size is the path's
     mixed = kind == "mixed"
-    lenses[mixed] = rng.integers(1, whole[mixed] // 2 + 1)
-    along = np.where(mixed, whole - lenses, np.where(kind == "defocus", 1, whole))
+    lenses[mixed] = rng.integers(np.minimum(2, whole[mixed] // 2), whole[mixed] // 2 + 1)
+    # One kernel spread over the other is as large as both together, less one.
+    along = np.where(mixed, whole - lenses + 1, np.where(kind == "defocus", 1, whole))
     lenses[kind == "defocus"] = whole[kind == "defocus"]
     kernels = motion(drawn, along, exposures)
     through = torch.from_numpy(np.flatnonzero(lenses > 1))

@@ -51,7 +51,7 @@ class PairMaker:
         if count > averaged:
             parts.append(self._blurred_here(rng, count - averaged, crop, zoom))
         if averaged:
-            both = self._windows(rng, self.averaged, averaged, crop=crop, wanted=crop, zoom=zoom)
+            both, _ = self._windows(rng, self.averaged, averaged, crop=crop, wanted=crop, zoom=zoom)
             parts.append((both[:, 0], both[:, 1]))
         blurred, sharp = (torch.cat(images) for images in zip(*parts, strict=True))
         blurred = self._compressed(rng, self._noisy(rng, blurred))
@@ -64,8 +64,9 @@ class PairMaker:
     ) -> tuple[Tensor, Tensor]:
         wanted = crop + 2 * LARGEST_SIZE  # room for the kernel, where the face is large enough
         stills = self.stills[:, None]
-        sharp = self._windows(rng, stills, count, crop=crop, wanted=wanted, zoom=zoom)[:, 0]
-        sizes = self._sizes(rng, count, zoom)
+        cut, zoomed = self._windows(rng, stills, count, crop=crop, wanted=wanted, zoom=zoom)
+        sharp = cut[:, 0]
+        sizes = self._sizes(rng, count, zoomed)
         paths = self._paths(rng, count)
         moved = int((rng.random(count) < self.mix.moved_share).sum())
         parts = []
@@ -89,8 +90,11 @@ class PairMaker:
         crop: int,
         wanted: int,
         zoom: float,
-    ) -> Tensor:
-        """Random windows of (M, K, 3, side, side) faces, `crop` to `wanted` pixels after a zoom."""
+    ) -> tuple[Tensor, float]:
+        """Random windows of (M, K, 3, side, side) faces, `crop` to `wanted` pixels after a zoom.
+
+        The zoom there was comes with them: a face is not made smaller than a crop.
+        """
         side = faces.shape[-1]
         taken = min(side, max(round(wanted / zoom), LARGEST_SIZE + 1))
         size = max(crop, min(wanted, round(taken * zoom)))
@@ -102,9 +106,9 @@ class PairMaker:
         # Indexed so, the picture's sides come before its channels: (N, taken, taken, K, 3).
         images = windows.permute(0, 3, 4, 1, 2).float() / 255
         if size == taken:
-            return images
+            return images, 1.0
         flat = F.interpolate(images.flatten(0, 1), (size, size), mode="bicubic", antialias=True)
-        return flat.clamp(0, 1).reshape(*images.shape[:3], size, size)
+        return flat.clamp(0, 1).reshape(*images.shape[:3], size, size), size / taken
 
     def _paths(self, rng: np.random.Generator, count: int) -> NDArray[np.complex128]:
         """Camera paths of the stock, each turned by an angle of its own."""
