@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -21,7 +22,7 @@ from vidfacedeblur.trainers.pack import PACK_MARGIN, PACK_SIDE, PackedFace, writ
 from vidfacedeblur.trainers.prepare import PrepareOptions, Tally, packed_clips, packed_pictures
 from vidfacedeblur.trainers.processes import processes_of
 from vidfacedeblur.trainers.recipe_files import load_recipe
-from vidfacedeblur.trainers.split import read_split, splitted
+from vidfacedeblur.trainers.split import Split, read_split, splitted
 from vidfacedeblur.trainers.train import Pace, TrainOptions, train
 
 T = TypeVar("T")
@@ -49,7 +50,7 @@ def prepare(args: argparse.Namespace) -> None:
     sets = [read_dataset(path, args.layout) for path in args.data]
     # Dealt together: who is in two data sets is on one side.
     data = splitted(_joined(sets), seed=args.seed, given=given)
-    tally = Tally(broken=list(data.problems))
+    tally = Tally(broken=[*data.problems, *_strangers(data, given or {}, args.split)])
     detector = open_detector()
     if args.background:
         of_pictures = of_clips = backgrounds(detector, PACK_SIDE)
@@ -65,6 +66,31 @@ def prepare(args: argparse.Namespace) -> None:
         raise InputError(f"nothing to pack in {', '.join(map(str, args.data))}")
     write_pack(args.out, faces, quality=args.quality)
     say(f"{args.out}: {_contents(faces)}")
+    if not any(face.split == "val" for face in faces):
+        say(
+            "no face is left to validate with, so nothing can be trained: it takes several people;"
+            " in a folder of folders, each of these is taken for one"
+        )
+
+
+def _strangers(data: DataSet, given: dict[str, Split], path: Path) -> list[str]:
+    """A line if a split names identities that the data does not have.
+
+    Raises:
+        InputError: It names no other.
+    """
+    known = {entry.identity for entry in data.entries}
+    strangers = sorted(given.keys() - known)
+    if not strangers:
+        return []
+    if len(strangers) == len(given):
+        raise InputError(
+            f"{path} names nobody who is in the data, where identities are such as {min(known)};"
+            f" it has {strangers[0]}"
+        )
+    return [
+        f"{len(strangers)} identities of {path} that the data does not have: {strangers[0]}, ..."
+    ]
 
 
 def _joined(sets: Sequence[DataSet]) -> DataSet:

@@ -167,7 +167,7 @@ def _manifest(path: Path) -> DataSet:
 
 def _on_one_side(data: DataSet) -> DataSet:
     """Of an identity that the data set's list has on two sides, the first one counts."""
-    sides, torn = settled((p.identity, p.split) for p in data.pictures)
+    sides, torn = settled((entry.identity, entry.split) for entry in data.entries)
     told = (f"identity {who} is on two sides; all of it goes to {sides[who]}" for who in torn)
     return replace(sided(data, sides), problems=(*data.problems, *told))
 
@@ -224,18 +224,31 @@ def _match(file: Path, root: Path, layout: str) -> re.Match[str] | None:
 
 
 def _pictures_and_videos(path: Path, layout: str) -> DataSet:
-    """Whatever lies in a folder, at every depth."""
+    """Whatever lies in a folder, at every depth; folders train, val and test give the split."""
     problems: list[str] = []
     root = path.parent if path.is_file() else path
     files = list(_media(path, problems))
-    pictures = [Picture(f, _name(f, root), _owner(f, root)) for f in files if is_picture(f)]
-    clips = [Clip(_name(f, root), f.stem, (f,)) for f in files if not is_picture(f)]
-    return DataSet(layout, tuple(pictures), tuple(clips), tuple(problems))
+    dealt = all(known_split(file.relative_to(root).parts[0]) for file in files)
+    pictures, clips = [], []
+    for file in files:
+        who, side = _owner(file, root, dealt=dealt)
+        if is_picture(file):
+            pictures.append(Picture(file, _name(file, root), who, side))
+        else:
+            clips.append(Clip(_name(file, root), who, (file,), side))
+    return _on_one_side(DataSet(layout, tuple(pictures), tuple(clips), tuple(problems)))
 
 
-def _owner(file: Path, root: Path) -> str:
-    """Who is in a picture: the first folder on the way to it, or else its own stem."""
-    return file.relative_to(root).with_suffix("").parts[0]
+def _owner(file: Path, root: Path, *, dealt: bool) -> tuple[str, Split | None]:
+    """Who is in a file, the first folder on the way to it or else its own stem, and the side.
+
+    Args:
+        file: The file.
+        root: The data set.
+        dealt: Whether its folders are those of the sides.
+    """
+    parts = file.relative_to(root).with_suffix("").parts
+    return (parts[1], known_split(parts[0])) if dealt else (parts[0], None)
 
 
 def _media(path: Path, problems: list[str]) -> Iterator[Path]:

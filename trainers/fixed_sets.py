@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from vidfacedeblur.errors import InputError
 from vidfacedeblur.trainers.averaging import averaged_at
 from vidfacedeblur.trainers.blur import as_eight_bit, convolve
 from vidfacedeblur.trainers.kernels import random_kernels
-from vidfacedeblur.trainers.media import read_frames, read_picture
+from vidfacedeblur.trainers.media import read_frames, read_picture, sha256_of
 from vidfacedeblur.trainers.prepare import cut_square
 from vidfacedeblur.types import Box, ByteImage, FloatImage, Region
 
@@ -90,12 +89,7 @@ def checked(path: Path, sha256: str) -> Path:
     Raises:
         InputError: The file is missing, or another than the list names.
     """
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    if digest != sha256:
+    if sha256_of(path) != sha256:
         raise InputError(f"{path} is not the file that the evaluation set was made from")
     return path
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,13 +15,15 @@ from vidfacedeblur.trainers.averaging import AveragedFace, averaged_faces
 from vidfacedeblur.trainers.datasets import read_dataset
 from vidfacedeblur.trainers.finding import all_faces, main_face, open_detector
 from vidfacedeblur.trainers.fixed_sets import KERNEL_SIZES, LENGTHS, SIDE
-from vidfacedeblur.trainers.media import read_frames, read_picture
-from vidfacedeblur.trainers.split import read_split
+from vidfacedeblur.trainers.media import read_frames, read_picture, sha256_of
+from vidfacedeblur.trainers.split import read_split, read_table
 
 Row = dict[str, str | int]
 
 _PER_CLIP = 6
 """Pairs of one clip and one length, spread evenly over the clip."""
+_PUBLISHED = ("set", "blurred", "sharp", "psnr_ren2019", "ssim_ren2019")
+"""Columns of the published pictures' manifest."""
 
 
 def list_synthetic_faces(folder: Path, _: Path | None) -> Iterator[Row]:
@@ -35,7 +36,7 @@ def list_synthetic_faces(folder: Path, _: Path | None) -> Iterator[Row]:
         for square in find(read_picture(picture.path)):
             yield {
                 "file": picture.name,
-                "sha256": _sha256(picture.path),
+                "sha256": sha256_of(picture.path),
                 "x0": round(square.x0),
                 "y0": round(square.y0),
                 "side": round(square.width),
@@ -52,7 +53,7 @@ def list_averaged_video(folder: Path, split: Path | None) -> Iterator[Row]:
     for clip in read_dataset(folder, "videos").clips:
         if sides.get(clip.identity, "test") != "test":
             continue
-        digest = _sha256(clip.files[0])
+        digest = sha256_of(clip.files[0])
         for length in LENGTHS:
             frames = read_frames(clip.files[0])
             found = averaged_faces(frames, find, length=length, side=SIDE)
@@ -72,17 +73,16 @@ def list_averaged_video(folder: Path, split: Path | None) -> Iterator[Row]:
 
 def list_published(folder: Path, _: Path | None) -> Iterator[Row]:
     """Rows of the folder's manifest that have a sharp picture."""
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["sharp"]]
-    for row in rows:
+    rows = (row for _, row in read_table(folder / "manifest.csv", _PUBLISHED))
+    for row in filter(lambda row: row["sharp"], rows):
         place = folder / row["set"].split("/")[0]
         yield {
             "group": row["set"].split("/")[-1],
             "folder": row["set"].split("/")[0],
             "blurred": row["blurred"],
-            "blurred_sha256": _sha256(place / row["blurred"]),
+            "blurred_sha256": sha256_of(place / row["blurred"]),
             "sharp": row["sharp"],
-            "sharp_sha256": _sha256(place / row["sharp"]),
+            "sharp_sha256": sha256_of(place / row["sharp"]),
             "psnr_ren2019": row["psnr_ren2019"],
             "ssim_ren2019": row["ssim_ren2019"],
         }
@@ -112,7 +112,3 @@ def write_list(path: Path, rows: Sequence[Row]) -> None:
 def counted(rows: Sequence[Row], key: str) -> str:
     """How many rows there are of each value of a column."""
     return ", ".join(f"{value}: {count}" for value, count in Counter(r[key] for r in rows).items())
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -15,7 +15,7 @@ def rate(optimizer: Optimizer, share: float) -> float:
     """Learning rate at a share of the run."""
     peak = optimizer.learning_rate
     if share < optimizer.warmup:
-        return peak * max(share, 1e-3) / optimizer.warmup
+        return peak * min(1.0, max(share, 1e-3) / optimizer.warmup)
     along = (share - optimizer.warmup) / (1 - optimizer.warmup)
     if optimizer.decay == "cosine":
         return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * along)))

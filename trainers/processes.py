@@ -1,6 +1,8 @@
 """One training on several GPUs: ``torchrun`` starts a process for each, and these agree.
 
-Every process draws its own pairs; gradients are averaged by torch's DistributedDataParallel.
+Every process draws its own pairs, and takes each step with the mean of all gradients, of the
+network and of the critics: all have the same weights at any time. (torch's DistributedDataParallel
+cannot differentiate twice, as the critics' gradient penalty must.)
 """
 
 from __future__ import annotations
@@ -27,11 +29,17 @@ class Processes:
         """Whether this is the process that writes files and speaks."""
         return self.rank == 0
 
-    def shared(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over the processes."""
+    def average_gradients(self, network: nn.Module) -> None:
+        """Put the mean over the processes in place of each gradient."""
         if self.count == 1:
-            return network
-        return nn.parallel.DistributedDataParallel(network)
+            return
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        mean = torch.cat([gradient.flatten() for gradient in gradients])  # one message, not many
+        distributed.all_reduce(mean)
+        mean /= self.count
+        parts = torch.split(mean, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def agreed(self, value: float) -> float:
         """The first process's value: clocks differ, decisions must not."""

@@ -58,6 +58,10 @@ class Optimizer:
             raise OptionError("learning_rate must be above 0")
         if not 0 <= self.warmup < 1:
             raise OptionError("warmup must lie within 0 and 1")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise OptionError("beta1 and beta2 must be 0 or more, and below 1")
+        if self.weight_decay < 0 or self.clip < 0:
+            raise OptionError("weight_decay and clip must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,10 @@ class Adversarial:
         object.__setattr__(self, "layers", tuple(self.layers))  # a list arrives from TOML
         if not self.layers or min(self.layers) < 1 or self.critic_steps < 1:
             raise OptionError("adversarial training needs layers and critic_steps of 1 or more")
-        if self.weight < 0 or not 0 <= self.begins < 1:
-            raise OptionError("adversarial weight must be 0 or more, and begins within 0 and 1")
+        if min(self.weight, self.penalty) < 0 or not 0 <= self.begins < 1:
+            raise OptionError(
+                "adversarial weight and penalty must be 0 or more, and begins within 0 and 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,8 @@ class BlurMix:
         for group in (*((share,) for share in alone), shares, self._compressed()):
             if min(group) < 0 or sum(group) > 1:
                 raise OptionError("shares of the blur must be 0 or more, and at most 1 in all")
+        if not 0 <= self.largest_noise <= 1:
+            raise OptionError(f"largest_noise must lie within 0 to 1, got {self.largest_noise:g}")
         if not 0 <= self.largest_bend <= 1:
             raise OptionError(f"largest_bend must lie within 0 to 1, got {self.largest_bend:g}")
         if not 0 < self.smallest_zoom <= self.largest_zoom <= 4:

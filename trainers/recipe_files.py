@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import MISSING, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.trainers.recipe import Adversarial, BlurMix, Loss, Optimizer, Phase, Recipe
@@ -26,7 +27,11 @@ def load_recipe(model: str, name: str) -> Recipe:
         path = Path(name)
         if not path.is_file():
             raise OptionError(f"no recipe file at {path}")
-        return parse_recipe(path.read_text(encoding="utf-8"), model)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise OptionError(f"cannot read {path}: it is not text in UTF-8") from error
+        return parse_recipe(text, model)
     shipped = resources.files("vidfacedeblur.trainers.recipes") / f"{model}.{name}.toml"
     if not shipped.is_file():
         raise OptionError(
@@ -71,6 +76,8 @@ def recipe_from(values: dict[str, Any], model: str) -> Recipe:
         if name in values:
             values[name] = _made(table, values[name], f"[{name}]")
     phases = values.get("phases", ())
+    if not isinstance(phases, (list, tuple)):
+        raise OptionError("phases must be tables: each begins with [[phases]]")
     values["phases"] = tuple(_made(Phase, phase, "[[phases]]") for phase in phases)
     return _made(Recipe, values, "the recipe")
 
@@ -101,7 +108,15 @@ def _check_type(wanted: Any, value: Any, what: str) -> None:
         numbers = (int, float) if wanted is float else wanted
         if not isinstance(value, numbers) or isinstance(value, bool):
             raise OptionError(f"{what} must be of type {wanted.__name__}, got {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise OptionError(f"{what} must be finite, got {value}")
         return
+    if get_origin(wanted) is dict and not isinstance(value, dict):
+        raise OptionError(f"{what} must be a table of settings, got {value!r}")
+    if wanted == tuple[int, ...] and not (
+        isinstance(value, (list, tuple)) and all(type(item) is int for item in value)
+    ):
+        raise OptionError(f"{what} must be a list of whole numbers, got {value!r}")
     choices = [choice for choice in get_args(wanted) if isinstance(choice, str)]
     if choices and value not in choices:
         raise OptionError(f"{what} must be one of {', '.join(choices)}, got {value!r}")

@@ -1,8 +1,9 @@
 """A run: what a training step changes, saved and brought back exactly.
 
-A checkpoint holds the network, its average, optimizers, critics and every source of chance, and
-appears under its name whole or not at all: a run that was killed goes on from its last checkpoint
-and, step for step, ends with the weights it would have had.
+A checkpoint holds the network, its average, optimizers and critics, and appears under its name
+whole or not at all. What a step draws by chance depends on the seed and its number alone. So a run
+that was killed goes on from its last checkpoint and, step for step, ends with the weights it would
+have had.
 """
 
 from __future__ import annotations
@@ -10,22 +11,39 @@ from __future__ import annotations
 import math
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.errors import InputError, OptionError, OutputError
 from vidfacedeblur.models.registry import make_config, make_network
 from vidfacedeblur.trainers.adversarial import Critics
 from vidfacedeblur.trainers.losses import ContentLoss
 from vidfacedeblur.trainers.optimizing import Average, load_optimizer, make_optimizer, rate
+from vidfacedeblur.trainers.processes import Processes, one_process
 from vidfacedeblur.trainers.recipe import Recipe
 
+_KEYS = {
+    "recipe",
+    "network",
+    "average",
+    "optimizer",
+    "critics",
+    "critic_optimizer",
+    "progress",
+    "seed",
+    "sources",
+    "device",
+    "commit",
+}
+"""What a checkpoint holds."""
 _READ_EVERY = 16
 """Steps after which a GPU's loss is read."""
 
@@ -56,13 +74,24 @@ class Run:
         device: Where, as torch names it.
         seed: Of the first weights, of dropout and of the pairs; a resumed run keeps its own.
         vgg: For recipes with a perceptual loss; see `losses.ContentLoss`.
+        sources: sha256 of what a run learns from beside its recipe, by name; it goes on from a
+            checkpoint of the same only.
+        processes: Those that share the work; None for one.
     """
 
     def __init__(
-        self, recipe: Recipe, *, device: str, seed: int = 0, vgg: nn.Module | None = None
+        self,
+        recipe: Recipe,
+        *,
+        device: str,
+        seed: int = 0,
+        vgg: nn.Module | None = None,
+        sources: Mapping[str, str] | None = None,
+        processes: Processes | None = None,
     ) -> None:
         torch.manual_seed(seed)
         self.recipe, self.device, self.seed = recipe, device, seed
+        self.sources, self.processes = dict(sources or {}), processes or one_process()
         self.config = make_config(recipe.model, recipe.network)
         self.network = make_network(recipe.model, self.config).to(device)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -78,7 +107,7 @@ class Run:
         self._on_gpu = device.startswith("cuda")
         self._loss = math.nan
         self.forward: Callable[[Tensor], Tensor] = self.network
-        """The network, wrapped where it is compiled or several GPUs work on it."""
+        """The network, wrapped where it is compiled."""
 
     def step(self, blurred: Tensor, sharp: Tensor, share: float) -> float:
         """Update the network once (and its critics as often as the recipe says); return its loss.
@@ -94,6 +123,7 @@ class Run:
         Raises:
             InputError: The loss is not finite. On a CPU the weights are as they were.
         """
+        torch.manual_seed(self._draw())
         restored = self._restored(blurred)
         loss = self.content(restored, sharp)
         settings = self.recipe.adversarial
@@ -105,6 +135,11 @@ class Run:
         self.progress.step += 1
         self.average.update(self.network, self.progress.step)
         return self._loss
+
+    def _draw(self) -> int:
+        """A seed for the next step, other in each process."""
+        parts = (self.seed, self.processes.rank, self.progress.step)
+        return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
     def _watch(self, loss: Tensor) -> None:
         """Read a loss; on a GPU now and then only, because reading waits for all work there."""
@@ -138,6 +173,7 @@ class Run:
             group["lr"] = rate(self.recipe.optimizer, share)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.processes.average_gradients(network)
         if self.recipe.optimizer.clip:
             nn.utils.clip_grad_norm_(network.parameters(), self.recipe.optimizer.clip)
         optimizer.step()
@@ -184,22 +220,27 @@ class Run:
             else self.critic_optimizer.state_dict(),
             "progress": asdict(self.progress),
             "seed": self.seed,
-            "chance": _chance(self.device),
+            "sources": self.sources,
             "device": self.device,
             "commit": code_version(),
         }
         temporary = path.with_suffix(".part")
-        with temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:  # torch's own words for a full disk are of no use
+            temporary.unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or "is the disk full?"
+            raise OutputError(f"{path} cannot be written: {reason}") from error
         temporary.replace(path)
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
         """Go on from what `save` wrote.
 
         Raises:
-            OptionError: It was made with another recipe.
+            OptionError: It was made with another recipe, or from other sources.
         """
         theirs, ours = state["recipe"], asdict(self.recipe)
         differ = sorted(key for key in ours if key != "steps" and theirs.get(key) != ours[key])
@@ -208,6 +249,12 @@ class Run:
                 f"{path} was made with another recipe ({', '.join(differ)} differ): choose another"
                 " --out, or begin there with --start WEIGHTS"
             )
+        others = [name for name in self.sources if state["sources"].get(name) != self.sources[name]]
+        if others:
+            raise OptionError(
+                f"{path} was made with another {' and '.join(others)}: give the same again, or"
+                " choose another --out"
+            )
         self.network.load_state_dict(state["network"])
         self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
         load_optimizer(self.optimizer, state["optimizer"])
@@ -215,7 +262,6 @@ class Run:
             self.critics.load_state_dict(state["critics"])
             load_optimizer(self.critic_optimizer, state["critic_optimizer"])
         self.progress, self.seed = Progress(**state["progress"]), state["seed"]
-        _set_chance(state["chance"], self.device)
 
 
 def computes_bfloat16(device: str) -> bool:
@@ -234,14 +280,23 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read what `Run.save` wrote, onto the CPU.
 
     Raises:
-        InputError: It is missing or unreadable.
+        InputError: It is missing, unreadable, damaged, or not of this version of the trainer.
     """
     if not path.is_file():
         raise InputError(f"no checkpoint at {path}")
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums in it
+            damaged = archive.testzip()
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        missing = _KEYS - state.keys()
     except Exception as error:
         raise InputError(f"{path} is not a checkpoint of this trainer") from error
+    if damaged:
+        raise InputError(f"{path} is damaged: its checksums do not fit")
+    if missing:
+        raise InputError(
+            f"{path} is not a checkpoint of this version of the trainer (no {min(missing)})"
+        )
     return state
 
 
@@ -255,16 +310,3 @@ def code_version() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return found.stdout.strip()
-
-
-def _chance(device: str) -> dict[str, Tensor]:
-    state = {"cpu": torch.get_rng_state()}
-    if device.startswith("cuda"):
-        state["cuda"] = torch.cuda.get_rng_state(device)
-    return state
-
-
-def _set_chance(state: dict[str, Tensor], device: str) -> None:
-    torch.set_rng_state(state["cpu"])
-    if device.startswith("cuda") and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)

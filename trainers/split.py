@@ -71,6 +71,11 @@ class DataSet:
     problems: tuple[str, ...] = ()
     """Each entry that is missing or cannot be used as it is, in one line."""
 
+    @property
+    def entries(self) -> tuple[Picture | Clip, ...]:
+        """Pictures and clips."""
+        return (*self.pictures, *self.clips)
+
 
 def assign_splits(
     identities: Iterable[str],
@@ -115,10 +120,9 @@ def splitted(data: DataSet, *, seed: int = 0, given: dict[str, Split] | None = N
         seed: Chooses the split of the identities that have no side yet.
         given: Sides by identity; they count more than those that the data set brings along.
     """
-    entries: tuple[Picture | Clip, ...] = (*data.pictures, *data.clips)
-    sides, _ = settled((entry.identity, entry.split) for entry in entries)
+    sides, _ = settled((entry.identity, entry.split) for entry in data.entries)
     sides |= given or {}
-    sides |= assign_splits({e.identity for e in entries} - sides.keys(), seed=seed)
+    sides |= assign_splits({entry.identity for entry in data.entries} - sides.keys(), seed=seed)
     return sided(data, sides)
 
 

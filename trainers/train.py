@@ -16,6 +16,7 @@ from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.trainers.features import VggFeatures
 from vidfacedeblur.trainers.feed import Feed
 from vidfacedeblur.trainers.journal import Journal, Row
+from vidfacedeblur.trainers.media import sha256_of
 from vidfacedeblur.trainers.pack import load_pack
 from vidfacedeblur.trainers.pairs import PairMaker, validation_pairs
 from vidfacedeblur.trainers.processes import Processes, one_process
@@ -150,8 +151,18 @@ def _set_up(
     torch.backends.cudnn.benchmark = True  # every step has the same shapes
     options.out.mkdir(parents=True, exist_ok=True)
     vgg = VggFeatures(options.vgg) if options.vgg else None
-    run = Run(recipe, device=options.device, seed=options.seed, vgg=vgg)
     faces = load_pack(options.pack, "train")
+    sources = {"pack": sha256_of(options.pack)}
+    if recipe.loss.perceptual:
+        sources["--vgg"] = sha256_of(options.vgg) if options.vgg else "none"
+    run = Run(
+        recipe,
+        device=options.device,
+        seed=options.seed,
+        vgg=vgg,
+        sources=sources,
+        processes=processes,
+    )
     path = options.out / "checkpoint.pt"
     if path.exists():
         state = load_checkpoint(path)
@@ -160,10 +171,9 @@ def _set_up(
         run.warm_start(start)
     seed = run.seed + processes.rank * 7919
     pairs = PairMaker(faces, recipe.blur, seed=seed, device=options.device)
-    run.forward = processes.shared(run.network)
     if options.compiled:
         # A wrapper, so that validation does not have the network compiled once more.
-        run.forward = torch.compile(run.forward, dynamic=False)
+        run.forward = torch.compile(run.network, dynamic=False)
     return run, pairs
 
 
@@ -209,4 +219,5 @@ def _largest_batch(run: Run, phase: Phase, share: float) -> int:
 def _is_memory(error: Exception) -> bool:
     """Whether torch, on a GPU or a CPU, or Python ran out of memory."""
     kinds = (torch.cuda.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "not enough memory" in str(error)
+    words = ("not enough memory", "can't allocate memory")  # the CPU's allocator, by its system
+    return isinstance(error, kinds) or any(word in str(error) for word in words)

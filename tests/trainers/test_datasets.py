@@ -379,10 +379,37 @@ def test_pictures_and_videos_may_lie_together(layout: str, tmp_path: Path) -> No
     data = read_dataset(videos(pictures(tmp_path) / "filmed").parent, layout)
     assert len(data.pictures) == 5
     assert by_name(DataSet("", clips=data.clips)) == {
-        "filmed/ann.mp4": "ann",
-        "filmed/cid.mp4": "cid",
-        "filmed/more/bob.mkv": "bob",
+        "filmed/ann.mp4": "filmed",
+        "filmed/cid.mp4": "filmed",
+        "filmed/more/bob.mkv": "filmed",
     }
+
+
+def test_clips_and_pictures_in_a_persons_folder_are_one_identity(tmp_path: Path) -> None:
+    for who in ("ann", "bob"):
+        videos(pictures(tmp_path / who))
+    data = splitted(read_dataset(tmp_path))
+    assert {entry.identity for entry in data.entries} == {"ann", "bob"}
+    assert len({(entry.identity, entry.split) for entry in data.entries}) == 2
+
+
+def test_folders_of_the_sides_give_the_split(tmp_path: Path) -> None:
+    for side, who in (("train", "ann"), ("train", "bob"), ("test", "cid"), ("test", "ann")):
+        (tmp_path / side / who).mkdir(parents=True)
+        (tmp_path / side / who / "1.jpg").touch()
+    data = splitted(read_dataset(tmp_path))
+    found = {(entry.name, entry.identity, entry.split) for entry in data.entries}
+    # Ann is on both; nobody may be.
+    assert found == {
+        ("test/ann/1.jpg", "ann", "test"),
+        ("test/cid/1.jpg", "cid", "test"),
+        ("train/ann/1.jpg", "ann", "test"),
+        ("train/bob/1.jpg", "bob", "train"),
+    }
+    assert data.problems == ("identity ann is on two sides; all of it goes to test",)
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "1.jpg").touch()
+    assert {entry.identity for entry in read_dataset(tmp_path).entries} == {"dev", "test", "train"}
 
 
 def test_a_single_file_is_a_data_set(tmp_path: Path) -> None:

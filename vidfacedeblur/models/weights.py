@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vidfacedeblur.errors import WeightsError
+from vidfacedeblur.errors import OutputError, WeightsError
 from vidfacedeblur.models.bundle import bundled, read_card
 from vidfacedeblur.models.registry import MODELS, entry, make_config, make_network
 
@@ -80,6 +80,7 @@ def save_model(path: Path, name: str, config: Any, state: dict[str, Tensor]) -> 
 
     Raises:
         WeightsError: A value is not finite in float16.
+        OutputError: The file cannot be written.
     """
     half = {}
     for key, value in state.items():
@@ -89,8 +90,13 @@ def save_model(path: Path, name: str, config: Any, state: dict[str, Tensor]) -> 
             raise WeightsError(f"{key} of {name} does not fit float16")
     metadata = {"format": _FORMAT, "model": name, "config": json.dumps(asdict(config))}
     temporary = path.with_name(path.name + ".part")
-    save_file(half, temporary, metadata=metadata)
-    temporary.replace(path)
+    try:
+        save_file(half, temporary, metadata=metadata)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path} cannot be written: {reason}") from error
     return _digest(path)
 
 
