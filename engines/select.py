@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vidfacedeblur.config import check_engine
 from vidfacedeblur.engines.openvino import open_openvino, openvino_problem
 from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.spec import NetworkSpec
@@ -31,8 +32,10 @@ def choose(engine: str, device: str) -> Choice:
     CPU.
 
     Raises:
+        OptionError: There is no such engine or device.
         EngineUnavailableError: The engine or device asked for cannot be used; says what would help.
     """
+    check_engine(engine, device)
     wants_gpu = device.startswith("cuda") or engine == "tensorrt"
     gpu = device if device.startswith("cuda") else "cuda"
     no_gpu = None if device == "cpu" or engine == "openvino" else cuda_problem(gpu)

@@ -81,7 +81,14 @@ def _add_training(found: _Commands[argparse.ArgumentParser], model: str) -> None
     p.add_argument("--out", type=Path, required=True, help="folder of the run")
     p.add_argument("--recipe", default="default", help="name, or a TOML file of your own")
     p.add_argument("--steps", type=int, help="length of the run, instead of the recipe's")
-    p.add_argument("--max-minutes", type=float, help="the run is over then at the latest")
+    p.add_argument("--max-minutes", type=float, help="of training; the run is over then")
+    p.add_argument(
+        "--check-every",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="validation, sample picture and checkpoint",
+    )
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, help="CPU threads")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,14 +18,17 @@ from vidfacedeblur.trainers.datasets import DataSet, read_dataset
 from vidfacedeblur.trainers.finding import Find, all_faces, backgrounds, main_face, open_detector
 from vidfacedeblur.trainers.journal import Row
 from vidfacedeblur.trainers.mixing import write_mixed
-from vidfacedeblur.trainers.pack import PACK_MARGIN, PACK_SIDE, PackedFace, write_pack
+from vidfacedeblur.trainers.pack import PACK_MARGIN, PACK_SIDE, Contents, PackedFace, write_pack
 from vidfacedeblur.trainers.prepare import PrepareOptions, Tally, packed_clips, packed_pictures
 from vidfacedeblur.trainers.processes import processes_of
 from vidfacedeblur.trainers.recipe_files import load_recipe
-from vidfacedeblur.trainers.split import Split, read_split, splitted
+from vidfacedeblur.trainers.split import SPLITS, Split, read_split, splitted
 from vidfacedeblur.trainers.train import Pace, TrainOptions, train
 
 T = TypeVar("T")
+
+_NAMED = 3
+"""Of what is left out, in one line."""
 
 
 def say(line: str) -> None:
@@ -57,16 +60,16 @@ def prepare(args: argparse.Namespace) -> None:
     else:
         of_pictures = main_face(detector, PACK_MARGIN)
         of_clips = all_faces(detector, PACK_MARGIN)
-    faces = _packed(data, of_pictures, of_clips, options, tally)
-    for line in tally.broken:
-        say(f"left out: {line}")
-    for reason, count in tally.reasons.most_common():
-        say(f"left out: {count} x {reason}")
-    if not faces:
-        raise InputError(f"nothing to pack in {', '.join(map(str, args.data))}")
-    write_pack(args.out, faces, quality=args.quality)
-    say(f"{args.out}: {_contents(faces)}")
-    if not any(face.split == "val" for face in faces):
+    faces = _faces(data, of_pictures, of_clips, options, tally)
+    try:
+        contents = write_pack(args.out, _some(faces, args.data), quality=args.quality)
+    finally:
+        for line in tally.broken:
+            say(f"left out: {line}")
+        for reason, count in tally.reasons.most_common():
+            say(f"left out: {count} x {reason}")
+    say(f"{args.out}: {_told(contents)}")
+    if "val" not in contents.splits:
         say(
             "no face is left to validate with, so nothing can be trained: it takes several people;"
             " in a folder of folders, each of these is taken for one"
@@ -88,9 +91,8 @@ def _strangers(data: DataSet, given: dict[str, Split], path: Path) -> list[str]:
             f"{path} names nobody who is in the data, where identities are such as {min(known)};"
             f" it has {strangers[0]}"
         )
-    return [
-        f"{len(strangers)} identities of {path} that the data does not have: {strangers[0]}, ..."
-    ]
+    names = ", ".join(strangers[:_NAMED]) + (", ..." if len(strangers) > _NAMED else "")
+    return [f"{len(strangers)} of the identities in {path} are not in the data: {names}"]
 
 
 def _joined(sets: Sequence[DataSet]) -> DataSet:
@@ -103,24 +105,32 @@ def _joined(sets: Sequence[DataSet]) -> DataSet:
     )
 
 
-def _packed(
+def _faces(
     data: DataSet, of_pictures: Find, of_clips: Find, options: PrepareOptions, tally: Tally
-) -> list[PackedFace]:
+) -> Iterator[PackedFace]:
     pictures = packed_pictures(data.pictures, of_pictures, tally)
     clips = packed_clips(data.clips, of_clips, options, tally)
-    parts = [*progress(pictures, len(data.pictures)), *progress(clips, len(data.clips))]
-    return [face for part in parts for face in part]
+    for part in progress(pictures, len(data.pictures)):
+        yield from part
+    for part in progress(clips, len(data.clips)):
+        yield from part
 
 
-def _contents(faces: list[PackedFace]) -> str:
-    averaged = sum(face.blurred is not None for face in faces)
-    sides = ", ".join(
-        f"{sum(face.split == side for face in faces)} {side}" for side in ("train", "val", "test")
-    )
-    people = len({face.identity for face in faces})
+def _some(faces: Iterator[PackedFace], data: Sequence[Path]) -> Iterator[PackedFace]:
+    """The faces; an InputError if there is none."""
+    first = next(faces, None)
+    if first is None:
+        raise InputError(f"nothing to pack in {', '.join(map(str, data))}")
+    yield first
+    yield from faces
+
+
+def _told(contents: Contents) -> str:
+    total = len(contents.names)
+    sides = ", ".join(f"{contents.splits.count(side)} {side}" for side in SPLITS)
     return (
-        f"{len(faces) - averaged} sharp and {averaged} averaged faces of {people} identities"
-        f" ({sides})"
+        f"{total - contents.averaged} sharp and {contents.averaged} averaged faces of"
+        f" {len(set(contents.identities))} identities ({sides})"
     )
 
 
@@ -136,10 +146,13 @@ def train_model(args: argparse.Namespace) -> None:
             device=device,
             seed=args.seed,
             max_minutes=args.max_minutes,
+            check_every=args.check_every,
             threads=args.threads,
             vgg=args.vgg,
             compiled=args.compile,
         )
+        if recipe.loss.perceptual and args.vgg is None and processes.first:
+            say("no --vgg: features of the face detector's O-Net stand in for VGG-19's")
         start = None
         if args.start is not None:
             start = load_model(args.model, args.start).network.state_dict()

@@ -67,6 +67,7 @@ class Score:
     """Share of the pictures in which the detector finds the face."""
     face_score: float
     landmark_error: float
+    """Over the pictures in which every method's face is found: who finds more finds harder ones."""
     sharp_psnr: float
     by_group: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Mean PSNR in dB and SSIM, by group."""
@@ -141,8 +142,11 @@ def time_each(restore: Restore, pairs: Iterable[Pair]) -> float:
 def summarized(results: Sequence[Result], times: dict[str, float]) -> list[Score]:
     """Means of each method's results, methods in the order in which they first come."""
     scores = []
-    for method in dict.fromkeys(result.method for result in results):
-        own = [result for result in results if result.method == method]
+    by_method = {result.method: list[Result]() for result in results}
+    for result in results:
+        by_method[result.method].append(result)
+    seen = _seen_by_all(list(by_method.values()))
+    for method, own in by_method.items():
         groups = dict.fromkeys(result.group for result in own)
         by_group = {g: _means([r for r in own if r.group == g]) for g in groups}
         decibels, similarity = _means(own)
@@ -156,7 +160,7 @@ def summarized(results: Sequence[Result], times: dict[str, float]) -> list[Score
                 shift=float(np.abs(np.mean([r.shift for r in own], axis=0)).max()),
                 faces=_mean_known([_found(r.face_score) for r in own]),
                 face_score=_mean_known([r.face_score for r in own]),
-                landmark_error=_mean_known([r.landmark_error for r in own]),
+                landmark_error=_mean_known([own[i].landmark_error for i in seen if i < len(own)]),
                 sharp_psnr=_mean_known([r.sharp_psnr for r in own]),
                 by_group=by_group,
             )
@@ -237,6 +241,15 @@ def _batches(pairs: Iterable[Pair]) -> Iterator[list[Pair]]:
 def _found(face_score: float) -> float:
     """Whether a face was found, 1 or 0; NaN where nobody looked."""
     return face_score if np.isnan(face_score) else float(face_score > 0)
+
+
+def _seen_by_all(methods: Sequence[Sequence[Result]]) -> list[int]:
+    """Places of the pictures whose landmarks were found by every method that found any."""
+    errors = [np.array([result.landmark_error for result in own]) for own in methods]
+    judged = [own for own in errors if not np.isnan(own).all()]
+    whole = max(map(len, judged), default=0)
+    known = [~np.isnan(own) for own in judged if len(own) == whole]
+    return np.flatnonzero(np.logical_and.reduce(known)).tolist() if known else []
 
 
 def _means(results: Sequence[Result]) -> tuple[float, float]:

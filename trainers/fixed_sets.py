@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from vidfacedeblur.errors import InputError
 from vidfacedeblur.trainers.averaging import averaged_at
 from vidfacedeblur.trainers.blur import as_eight_bit, convolve
+from vidfacedeblur.trainers.files import sha256_of
 from vidfacedeblur.trainers.kernels import random_kernels
-from vidfacedeblur.trainers.media import read_frames, read_picture, sha256_of
+from vidfacedeblur.trainers.media import read_frames, read_picture
 from vidfacedeblur.trainers.prepare import cut_square
 from vidfacedeblur.types import Box, ByteImage, FloatImage, Region
 

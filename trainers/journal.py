@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vidfacedeblur.trainers.curves import plot_rows
+from vidfacedeblur.trainers.files import whole_file
 from vidfacedeblur.trainers.metrics import psnr
 from vidfacedeblur.trainers.pictures import save_png
 from vidfacedeblur.trainers.run import Run
@@ -71,12 +72,10 @@ class Journal:
         return row
 
     def _write(self, rows: Sequence[Row]) -> None:
-        temporary = self.log.with_suffix(".part")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(self.log, "w") as file:
             writer = csv.writer(file)
             writer.writerow(field.name for field in fields(Row))
             writer.writerows(asdict(row).values() for row in rows)
-        temporary.replace(self.log)
 
 
 def read_log(path: Path) -> list[Row]:

@@ -29,6 +29,7 @@ from vidfacedeblur.trainers import report
 from vidfacedeblur.trainers.baselines import BASELINES
 from vidfacedeblur.trainers.commands import say
 from vidfacedeblur.trainers.evaluation import Score, judge, summarized, time_each
+from vidfacedeblur.trainers.files import make_folder, whole_file
 from vidfacedeblur.trainers.finding import open_detector
 from vidfacedeblur.trainers.fixed_sets import SETS, FixedSet
 from vidfacedeblur.trainers.listing import LISTERS, counted, write_list
@@ -54,7 +55,7 @@ def export(args: argparse.Namespace) -> None:
     recipe: dict[str, Any] = state["recipe"]
     name = recipe["model"]
     config = make_config(name, recipe["network"])
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     with tempfile.TemporaryDirectory(dir=args.out) as folder:
         draft = Path(folder) / f"{name}.safetensors"
         digest = save_model(draft, name, config, state["average"])
@@ -66,6 +67,7 @@ def export(args: argparse.Namespace) -> None:
             "config": dataclasses.asdict(config),
             "recipe": recipe,
             "data": args.trained_on,
+            "sources": state["sources"],
             "steps": state["progress"]["step"],
             "hours": round(state["progress"]["seconds"] / 3600, 3),
             "device": args.hardware or hardware(state["device"]),
@@ -88,6 +90,7 @@ def evaluate(args: argparse.Namespace) -> None:
         raise OptionError("--cards and --readme take whole sets only: leave --limit out")
     if not args.sets:
         raise OptionError(f"--sets needs one of {', '.join(SETS)}")
+    _check_outputs(args)
     with ExitStack() as stack:
         candidates = _candidates(args, stack)
         texts, scores = [], {}
@@ -100,7 +103,6 @@ def evaluate(args: argparse.Namespace) -> None:
                 _picture(args.out, chosen, data, candidates)
     text = "\n\n".join([_weights_section(candidates), *texts])
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
         (args.out / "results.md").write_text(text + "\n", encoding="utf-8")
         report.write_csv(args.out / "results.csv", scores)
     if args.readme:
@@ -108,6 +110,14 @@ def evaluate(args: argparse.Namespace) -> None:
     if args.cards:
         for candidate in candidates:
             _fill_card(candidate, scores)
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Before minutes of work rather than after them."""
+    if args.out:
+        make_folder(args.out)
+    if args.readme:
+        report.check(args.readme)
 
 
 def list_set(args: argparse.Namespace) -> None:
@@ -179,7 +189,6 @@ def _weights_section(candidates: Sequence[_Candidate]) -> str:
 
 
 def _picture(out: Path, chosen: FixedSet, data: Path, candidates: Sequence[_Candidate]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     pairs = list(islice(chosen.pairs(data, _PICTURE_ROWS), _PICTURE_ROWS))
     networks = {c.label: c.deblurrer.batch for c in candidates}
     save_png(out / f"{chosen.name.replace(' ', '-')}.png", report.picture(pairs, networks))
@@ -204,9 +213,8 @@ def _fill_card(candidate: _Candidate, scores: dict[str, list[Score]]) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON; the file appears whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path, "w") as file:
+        file.write(json.dumps(content, indent=2) + "\n")
 
 
 def hardware(device: str) -> str:
@@ -214,5 +222,7 @@ def hardware(device: str) -> str:
     if device.startswith("cuda"):
         import torch
 
+        if not torch.cuda.is_available():
+            raise OptionError("this run was made on a GPU of another machine: say --hardware which")
         return torch.cuda.get_device_name(device)
     return f"{processor_name()}, {usable_cores()} cores"

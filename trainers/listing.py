@@ -13,9 +13,10 @@ from vidfacedeblur.errors import InputError
 from vidfacedeblur.faces import MARGIN
 from vidfacedeblur.trainers.averaging import AveragedFace, averaged_faces
 from vidfacedeblur.trainers.datasets import read_dataset
+from vidfacedeblur.trainers.files import sha256_of
 from vidfacedeblur.trainers.finding import all_faces, main_face, open_detector
 from vidfacedeblur.trainers.fixed_sets import KERNEL_SIZES, LENGTHS, SIDE
-from vidfacedeblur.trainers.media import read_frames, read_picture, sha256_of
+from vidfacedeblur.trainers.media import read_frames, read_picture
 from vidfacedeblur.trainers.split import read_split, read_table
 
 Row = dict[str, str | int]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
@@ -18,19 +17,6 @@ from vidfacedeblur.video import PICTURE_SUFFIXES, open_canvas, open_source
 def is_picture(path: Path) -> bool:
     """Whether a file is a still picture, by its suffix."""
     return path.suffix.lower() in PICTURE_SUFFIXES
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex.
-
-    Raises:
-        InputError: It cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
 def read_picture(path: Path) -> ByteImage:

@@ -6,8 +6,8 @@ the fly, or comes with a blurred partner that was averaged from frames.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vidfacedeblur.errors import InputError
 from vidfacedeblur.faces import MARGIN
+from vidfacedeblur.trainers.files import whole_file
 from vidfacedeblur.trainers.split import Split
 from vidfacedeblur.types import ByteImage, FloatImage
 
@@ -59,40 +60,60 @@ def as_bytes(image: FloatImage) -> ByteImage:
     return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
 
 
-def write_pack(path: Path, faces: Sequence[PackedFace], *, quality: int = QUALITY) -> None:
+@dataclass
+class Contents:
+    """What went into a pack."""
+
+    names: list[str] = field(default_factory=list)
+    identities: list[str] = field(default_factory=list)
+    splits: list[str] = field(default_factory=list)
+    averaged: int = 0
+    """Faces with a blurred partner."""
+
+
+def write_pack(path: Path, faces: Iterable[PackedFace], *, quality: int = QUALITY) -> Contents:
     """Write faces, all of one size, to a pack; it appears whole or not at all.
 
     Args:
         path: The file.
-        faces: What to pack.
+        faces: What to pack; each is compressed as it comes, so that no more than one lies in the
+            memory as it is.
         quality: WebP's, 1 to 100.
+
+    Raises:
+        OutputError: The file cannot be written.
     """
     nothing = np.zeros(0, np.uint8)
-    sharp = [_encode(face.sharp, quality) for face in faces]
-    blurred = [
-        nothing if face.blurred is None else _encode(face.blurred, quality) for face in faces
-    ]
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
+    contents, sharp, blurred = Contents(), [nothing], [nothing]
+    for face in faces:
+        sharp.append(_encode(face.sharp, quality))
+        blurred.append(nothing if face.blurred is None else _encode(face.blurred, quality))
+        contents.names.append(face.name)
+        contents.identities.append(face.identity)
+        contents.splits.append(face.split)
+        contents.averaged += face.blurred is not None
+    with whole_file(path) as file:
         np.savez(
             file,
-            webp=np.concatenate([nothing, *sharp]),
-            length=np.array([len(data) for data in sharp], np.int64),
-            blurred_webp=np.concatenate([nothing, *blurred]),
-            blurred_length=np.array([len(data) for data in blurred], np.int64),
-            name=np.array([face.name for face in faces]),
-            identity=np.array([face.identity for face in faces]),
-            split=np.array([face.split for face in faces]),
+            webp=np.concatenate(sharp),
+            length=np.array([len(data) for data in sharp[1:]], np.int64),
+            blurred_webp=np.concatenate(blurred),
+            blurred_length=np.array([len(data) for data in blurred[1:]], np.int64),
+            name=np.array(contents.names),
+            identity=np.array(contents.identities),
+            split=np.array(contents.splits),
         )
-    temporary.replace(path)
+    return contents
 
 
 def load_pack(path: Path, split: Split) -> Faces:
     """Load one split of a pack.
 
     Raises:
-        InputError: The file is no pack, or has no face of that split.
+        InputError: The file is missing or no pack, or has no face of that split.
     """
+    if not path.is_file():
+        raise InputError(f"there is no pack of faces {path}; make one with 'prepare'")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as pack:
             splits = pack["split"]
@@ -126,8 +147,11 @@ def _decoded(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
     """(N, 3, side, side) of N pictures."""
     if not pictures:
         return torch.zeros((0, 3, PACK_SIDE, PACK_SIDE), dtype=torch.uint8)
-    images = np.stack([_decoded_one(data) for data in pictures])
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    first = _decoded_one(pictures[0])
+    images = torch.empty((len(pictures), 3, *first.shape[:2]), dtype=torch.uint8)
+    for image, data in zip(images, pictures, strict=True):
+        image.copy_(torch.from_numpy(_decoded_one(data)).permute(2, 0, 1))
+    return images
 
 
 def _decoded_one(data: NDArray[np.uint8]) -> ByteImage:

@@ -21,6 +21,7 @@ from vidfacedeblur.engines.quantize import quantize
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.trainers.commands import say
+from vidfacedeblur.trainers.files import make_folder
 from vidfacedeblur.trainers.fixed_sets import SETS, Pair
 from vidfacedeblur.trainers.judging import data_folder, hardware, write_json
 from vidfacedeblur.trainers.metrics import psnr
@@ -72,7 +73,7 @@ def quantize_model(args: argparse.Namespace) -> None:
     data = data_folder(args)
     model = load_model(args.model, args.weights)
     spec = deblur_spec(model)
-    args.out.mkdir(parents=True, exist_ok=True)
+    make_folder(args.out)
     graph = args.out / f"{args.model}.int8.xml"
     say(f"quantising {args.model} on {args.crops} blurred faces ...")
     quantize(spec, blurred_crops(args.pack, args.model, args.crops, args.seed), graph)

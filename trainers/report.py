@@ -111,6 +111,16 @@ def insert(path: Path, text: str) -> None:
     Raises:
         InputError: The file is missing, or does not have the marks.
     """
+    before, after = check(path)
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def check(path: Path) -> tuple[str, str]:
+    """What lies before and behind the two marks of a file.
+
+    Raises:
+        InputError: The file is missing, or does not have the marks.
+    """
     try:
         old = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -119,7 +129,7 @@ def insert(path: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f"{path} lacks the lines {BEGIN} and {END}")
-    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+    return before, after
 
 
 def _base(scores: Sequence[Score]) -> Score:

@@ -9,7 +9,6 @@ have had.
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from vidfacedeblur.errors import InputError, OptionError, OutputError
 from vidfacedeblur.models.registry import make_config, make_network
 from vidfacedeblur.trainers.adversarial import Critics
+from vidfacedeblur.trainers.files import whole_file
 from vidfacedeblur.trainers.losses import ContentLoss
 from vidfacedeblur.trainers.optimizing import Average, load_optimizer, make_optimizer, rate
 from vidfacedeblur.trainers.processes import Processes, one_process
@@ -224,17 +224,11 @@ class Run:
             "device": self.device,
             "commit": code_version(),
         }
-        temporary = path.with_suffix(".part")
-        try:
-            with temporary.open("wb") as file:
+        with whole_file(path) as file:
+            try:
                 torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except (OSError, RuntimeError) as error:  # torch's own words for a full disk are of no use
-            temporary.unlink(missing_ok=True)
-            reason = getattr(error, "strerror", None) or "is the disk full?"
-            raise OutputError(f"{path} cannot be written: {reason}") from error
-        temporary.replace(path)
+            except RuntimeError as error:  # what torch makes of a full disk
+                raise OutputError(f"{path} cannot be written: is the disk full?") from error
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
         """Go on from what `save` wrote.

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.trainers.features import VggFeatures
 from vidfacedeblur.trainers.feed import Feed
+from vidfacedeblur.trainers.files import make_folder, sha256_of
 from vidfacedeblur.trainers.journal import Journal, Row
-from vidfacedeblur.trainers.media import sha256_of
 from vidfacedeblur.trainers.pack import load_pack
 from vidfacedeblur.trainers.pairs import PairMaker, validation_pairs
 from vidfacedeblur.trainers.processes import Processes, one_process
@@ -48,6 +48,10 @@ class TrainOptions:
     """Compile the network; pays on GPUs, after a minute."""
 
     def __post_init__(self) -> None:
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"--threads must be 1 or more, got {self.threads}")
+        if not self.check_every > 0:
+            raise OptionError(f"--check-every must be more than 0, got {self.check_every:g}")
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             raise OptionError(f"--max-minutes must be more than 0, got {self.max_minutes:g}")
         if not 0 <= self.seed < 2**63:
@@ -125,7 +129,8 @@ def train(
                 check()
                 clock = time.perf_counter()
                 next_check = run.progress.seconds + options.check_every
-    check()
+    if losses or run.progress.step == 0:  # else the last check was of this very state
+        check()
     return run
 
 
@@ -146,10 +151,9 @@ def _set_up(
     recipe: Recipe, options: TrainOptions, processes: Processes, start: dict[str, Tensor] | None
 ) -> tuple[Run, PairMaker]:
     """A run, new or resumed, with its source of pairs."""
-    if options.threads:
+    if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.backends.cudnn.benchmark = True  # every step has the same shapes
-    options.out.mkdir(parents=True, exist_ok=True)
     vgg = VggFeatures(options.vgg) if options.vgg else None
     faces = load_pack(options.pack, "train")
     sources = {"pack": sha256_of(options.pack)}
@@ -163,6 +167,7 @@ def _set_up(
         sources=sources,
         processes=processes,
     )
+    make_folder(options.out)
     path = options.out / "checkpoint.pt"
     if path.exists():
         state = load_checkpoint(path)

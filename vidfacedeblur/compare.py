@@ -152,9 +152,9 @@ def _uneven(before: Source, after: Source, extra: Frame | None, *, shorter: Sour
 
 def _ahead(source: Source, stack: ExitStack) -> Iterator[Frame]:
     """A source's frames, decoded in a thread of its own that ends when the stack is left."""
-    frames = prefetch(iter(source), ahead=frames_ahead(source.info), name="compare")
+    ahead, wake = frames_ahead(source.info), source.interrupt
+    frames = prefetch(iter(source), ahead=ahead, name="compare", wake=wake)
     stack.enter_context(closing(frames))
-    stack.callback(source.interrupt)
     return frames
 
 

@@ -42,17 +42,26 @@ class ModelOptions:
     """CPU threads for each network; None: the cores that this process may use, up to 16."""
 
     def __post_init__(self) -> None:
-        _one_of("--engine", self.engine, ("auto", "torch", "openvino", "tensorrt"))
-        name, _, number = self.device.partition(":")
-        plain = self.device in ("auto", "cpu", "cuda")
-        if not plain and not (name == "cuda" and number.isdecimal()):
-            raise OptionError(f"--device must be auto, cpu, cuda or cuda:N, got {self.device!r}")
+        check_engine(self.engine, self.device)
         if self.threads is not None:
             _within("--threads", self.threads, 1, 1024)
-        if self.engine == "openvino" and name == "cuda":
-            raise OptionError("--engine openvino runs on the CPU only; use --device cpu or auto")
-        if self.engine == "tensorrt" and name == "cpu":
-            raise OptionError("--engine tensorrt needs an NVIDIA GPU; use --device cuda or auto")
+
+
+def check_engine(engine: str, device: str) -> None:
+    """Refuse an engine or a device that there is not, and two that do not go together.
+
+    Raises:
+        OptionError: Says which there are.
+    """
+    _one_of("--engine", engine, ("auto", "torch", "openvino", "tensorrt"))
+    name, _, number = device.partition(":")
+    plain = device in ("auto", "cpu", "cuda")
+    if not plain and not (name == "cuda" and number.isdecimal()):
+        raise OptionError(f"--device must be auto, cpu, cuda or cuda:N, got {device!r}")
+    if engine == "openvino" and name == "cuda":
+        raise OptionError("--engine openvino runs on the CPU only; use --device cpu or auto")
+    if engine == "tensorrt" and name == "cpu":
+        raise OptionError("--engine tensorrt needs an NVIDIA GPU; use --device cuda or auto")
 
 
 @dataclass(frozen=True)

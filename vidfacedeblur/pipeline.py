@@ -207,13 +207,12 @@ class FaceDeblurPipeline:
             on_start(opened.info)
             ahead = frames_ahead(opened.info)
             # Closed in reverse: each thread has ended before what it uses is closed.
-            frames = prefetch(decoded(opened), ahead=ahead, name="decode")
+            wake = opened.interrupt
+            frames = prefetch(decoded(opened), ahead=ahead, name="decode", wake=wake)
             stack.enter_context(closing(frames))
-            edited = prefetch(
-                self.restored(self.found(frames, ahead), watcher), ahead=ahead, name="faces"
-            )
+            works = self.restored(self.found(frames, ahead), watcher)
+            edited = prefetch(works, ahead=ahead, name="faces", wake=wake)
             stack.enter_context(closing(edited))
-            stack.callback(opened.interrupt)
             for work in edited:
                 with work.clock.measure("encode"):
                     sink.write(work.frame)

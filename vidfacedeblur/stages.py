@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -28,14 +28,17 @@ class _Failure:
 class _HandOver(Generic[T]):
     """A thread that iterates, and the bounded queue in which it leaves what it gets."""
 
-    def __init__(self, items: Iterable[T], *, ahead: int, name: str) -> None:
-        self._items = items
+    def __init__(
+        self, items: Iterable[T], *, ahead: int, name: str, wake: Callable[[], None]
+    ) -> None:
+        self._items, self._wake = items, wake
         self._queue: queue.Queue[T | _End | _Failure] = queue.Queue(maxsize=ahead)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._produce, name=f"vidfacedeblur-{name}")
         self._thread.daemon = True
         self._lock = threading.Lock()
-        self._begun = False
+        self._begun = self._exhausted = False
+        self._ended = threading.Event()
 
     def start(self) -> None:
         """Let the thread begin. An exception may end this early, as after a signal; then close."""
@@ -49,11 +52,26 @@ class _HandOver(Generic[T]):
         with self._lock:
             self._stop.set()
             begun = self._begun
+        if not self._exhausted:
+            self._wake()
         with suppress(queue.Empty):
             while True:
                 self._queue.get_nowait()
         if begun:
-            self._thread.join()
+            self._join()
+
+    def _join(self) -> None:
+        """Wait for the thread whatever a signal raises meanwhile: what it uses is closed next."""
+        raised: BaseException | None = None
+        # In Python 3.11 a `join` that was interrupted takes a thread that runs for one that ended.
+        while not self._ended.is_set():
+            try:
+                self._ended.wait()
+            except BaseException as error:  # noqa: BLE001 - raised when the thread has ended
+                raised = error
+        if raised is not None:
+            raise raised
+        self._thread.join()
 
     def _put(self, item: T | _End | _Failure) -> None:
         while not self._stop.is_set():
@@ -71,7 +89,9 @@ class _HandOver(Generic[T]):
             self._iterate()
         except BaseException as error:  # noqa: BLE001 - raised again in the consumer
             last = _Failure(error)
+        self._exhausted = True
         self._put(last)
+        self._ended.set()
 
     def _iterate(self) -> None:
         with ExitStack() as stack:
@@ -84,14 +104,22 @@ class _HandOver(Generic[T]):
                     return
 
 
-def prefetch(items: Iterable[T], *, ahead: int, name: str) -> Generator[T, None, None]:
+def prefetch(
+    items: Iterable[T], *, ahead: int, name: str, wake: Callable[[], None] = lambda: None
+) -> Generator[T, None, None]:
     """Iterate `items` in a thread of its own, at most `ahead` items before the consumer.
 
     The first error in `items` is raised in the consumer. When the consumer stops early (it raises,
     or closes the generator), the thread is told, a generator `items` is closed in the thread that
     ran it, and the thread is joined.
+
+    Args:
+        items: What to iterate.
+        ahead: Items that wait at most.
+        name: Of the thread.
+        wake: Called when the consumer stops early; ends whatever the thread may wait for.
     """
-    hand_over = _HandOver(items, ahead=ahead, name=name)
+    hand_over = _HandOver(items, ahead=ahead, name=name, wake=wake)
     try:
         hand_over.start()
         while not isinstance(item := hand_over.get(), _End):

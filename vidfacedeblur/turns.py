@@ -169,8 +169,10 @@ class Combiner(Generic[T, R]):
             for n, (request, i) in enumerate(batch):
                 if error is None:
                     request.results[i] = results[n]
-                else:
+                elif isinstance(error, Exception):
                     request.error = error
+                else:  # a signal's, meant for this thread alone: the others' items wait again
+                    request.pending.append(i)
             for request in {id(r): r for r, _ in batch}.values():
                 if request.done:
                     self._give_up(request)

@@ -40,7 +40,12 @@ def test_a_kernel_is_as_large_as_asked(size: int, kind: Kind) -> None:
         rows, columns = (kernel > 1e-6).nonzero().T
         extent = max(int(np.ptp(rows.numpy())), int(np.ptp(columns.numpy()))) + 1
         # Sub-pixel drawing may touch a pixel more at each end.
-        assert size - (kind == "mixed") <= extent <= size + 1 + (kind == "mixed")
+        assert size <= extent <= size + 1 + (kind == "mixed")
+
+
+def test_the_smallest_mixed_kernel_is_a_blur() -> None:
+    kernels = random_kernels([2] * 8, np.random.default_rng(0), kinds=["mixed"])
+    assert all(int((kernel > 1e-6).sum()) > 1 for kernel in kernels)
 
 
 def test_kinds_differ_and_may_be_mixed_in_a_batch() -> None:

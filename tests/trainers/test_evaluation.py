@@ -172,6 +172,18 @@ def test_a_face_that_is_gone_is_seen(pairs: list[Pair], detector: MtcnnDetector)
     assert score.landmark_error == 0  # over the pictures with a face
 
 
+def test_landmarks_are_compared_on_the_same_pictures() -> None:
+    def result(method: str, error: float) -> Result:
+        return Result(method, "a", 30.0, 0.9, (0.0, 0.0, 0.0), 0.9, error, NOTHING)
+
+    # The network finds the harder face too, and is not to lose by that.
+    errors = {BLURRED: [0.05, NOTHING, 0.07], "net": [0.04, 0.2, 0.06], "none": [NOTHING] * 3}
+    results = [result(method, error) for method, own in errors.items() for error in own]
+    blurred, net, none = summarized(results, {})
+    assert (blurred.landmark_error, net.landmark_error) == pytest.approx((0.06, 0.05))
+    assert math.isnan(none.landmark_error)
+
+
 def test_every_fourth_sharp_picture_is_restored_too(
     pairs: list[Pair], detector: MtcnnDetector
 ) -> None:

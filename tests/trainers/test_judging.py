@@ -20,10 +20,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from tests_support import portrait
 
-from vidfacedeblur.errors import InputError
-from vidfacedeblur.models.weights import load_model
+from vidfacedeblur.errors import InputError, OutputError
+from vidfacedeblur.models.weights import load_model, save_model
 from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.averaging import AveragedFace, averaged_faces
 from vidfacedeblur.trainers.fixed_sets import (
@@ -368,6 +369,10 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     ([], 2, "--data FOLDER"),
     (["--data", "data", "--limit", "0"], 2, "--limit must be 1 or more, got 0"),
     (["--data", "data", "--limit", "1", "--cards"], 2, "take whole sets only"),
+    (["--data", "data", "--engine", "tensorflow"], 2, "--engine must be one of auto, torch"),
+    (["--data", "data", "--device", "gpu"], 2, "--device must be auto, cpu, cuda"),
+    (["--data", "data", "-o", "small"], 2, "small cannot be made: File exists"),
+    (["--data", "data", "--readme", "nosuch"], 3, "cannot read nosuch"),
     (["--data", "data", "--models", "deblurgan3"], 2, "deblurgan3"),
     (["--data", "data", "--models", "deblurgan=nosuch"], 2, "nosuch"),
     (["--data", "data", "--models", "deepdeblur=small"], 2, "holds weights of deblurgan"),
@@ -543,6 +548,33 @@ def test_weights_that_do_not_fit_leave_nothing_new(
     (line,) = said(capsys)
     assert f"{key} of deblurgan does not fit float16" in line
     assert [path.read_text() for path in out.iterdir()] == ["yesterday's"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_run_of_a_gpu_elsewhere_needs_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = run_folder(tmp_path)
+    state = torch.load(folder / "checkpoint.pt")
+    torch.save(state | {"device": "cuda"}, folder / "checkpoint.pt")
+    assert main(["export", str(folder), "--out", str(tmp_path / "out"), *EXPORT]) == 2
+    assert "say --hardware which" in said(capsys)[-1]
+
+
+def test_a_full_disk_leaves_no_half_of_the_weights(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model("deblurgan", weights)
+
+    def full(state: object, path: Path, metadata: object) -> None:
+        path.write_bytes(b"half of it")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("vidfacedeblur.models.weights.save_file", full)
+    out = tmp_path / "new.safetensors"
+    with pytest.raises(OutputError, match=r"new.safetensors cannot be written: .*No space left"):
+        save_model(out, "deblurgan", model.config, model.network.state_dict())
+    assert not list(tmp_path.glob("new*"))
 
 
 @pytest.mark.parametrize("text", [None, "no checkpoint"])

@@ -15,7 +15,7 @@ import torch
 from tests_support import portrait
 from torch import Tensor
 
-from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.errors import InputError, OptionError, OutputError
 from vidfacedeblur.faces import MtcnnDetector
 from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.finding import all_faces, backgrounds, main_face, open_detector
@@ -142,7 +142,7 @@ def test_what_is_no_pack_is_told(kind: str, tmp_path: Path) -> None:
         np.savez(path, webp=np.zeros(3, np.uint8))
     elif kind == "folder":
         path.mkdir()
-    with pytest.raises(InputError, match="is not a pack of faces; make one with 'prepare'"):
+    with pytest.raises(InputError, match=r"no.* pack of faces.*; make one with 'prepare'"):
         load_pack(path, "train")
 
 
@@ -182,7 +182,7 @@ def test_an_interrupted_write_changes_nothing(
     for path in (tmp_path / "new.npz", tmp_path / "old.npz"):
         if path.stem == "old":
             path.write_bytes(b"the pack of yesterday")
-        with pytest.raises(error):
+        with pytest.raises((error, OutputError)):
             write_pack(path, mixed_faces())
     assert not (tmp_path / "new.npz").exists()
     assert (tmp_path / "old.npz").read_bytes() == b"the pack of yesterday"
@@ -462,6 +462,29 @@ def test_nothing_usable_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         f"vidfacedeblur-train: nothing to pack in {data}",
     ]
     assert list(tmp_path.iterdir()) == [data]
+
+
+def test_a_split_that_names_strangers_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for who in ("ann", "bob"):
+        write_picture(tmp_path / f"data/{who}/1.png", portrait())
+    split, out = tmp_path / "split.csv", tmp_path / "f.npz"
+    command = ["prepare", str(tmp_path / "data"), "-o", str(out), "--split", str(split)]
+    split.write_text("identity,split\nann,train\nAnn,test\n")
+    assert main(command) == 0
+    assert said(capsys)[0] == f"left out: 1 of the identities in {split} are not in the data: Ann"
+    split.write_text("identity,split\nAnn,test\n")
+    assert main(command) == 3
+    assert f"{split} names nobody who is in the data" in said(capsys)[-1]
+
+
+def test_nobody_to_validate_with_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "data/ann/1.png", portrait())
+    assert main(["prepare", str(tmp_path / "data"), "-o", str(tmp_path / "f.npz")]) == 0
+    assert "nothing can be trained" in said(capsys)[-1]
 
 
 MISTAKES: list[tuple[list[str], int, str]] = [

@@ -98,6 +98,45 @@ def test_a_wrong_recipe_says_what_is_wrong(text: str, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("[optimizer]\nlearning_rate = 1e-3\nclip = -1.0", "clip must be 0 or more"),
+        ("[optimizer]\nlearning_rate = 1e-3\nweight_decay = -1.0", "weight_decay"),
+        ("[optimizer]\nlearning_rate = 1e-3\nbeta1 = 5.0", "beta1 and beta2"),
+        ("[optimizer]\nlearning_rate = nan", "learning_rate .* must be finite"),
+        ("[blur]\njpeg_share = nan", "jpeg_share .* must be finite"),
+        ("[blur]\nlargest_noise = -0.1", "largest_noise must lie"),
+        ('[adversarial]\nkind = "wgan-gp"\nweight = 1\nlayers = 3', "list of whole numbers"),
+        ('[adversarial]\nkind = "wgan-gp"\nweight = 1\nlayers = ["3"]', "list of whole numbers"),
+        ('[adversarial]\nkind = "wgan-gp"\nweight = 1\npenalty = -1', "penalty must be 0"),
+    ],
+)
+def test_values_that_would_turn_training_wrong_are_refused(line: str, says: str) -> None:
+    rest = "" if "[optimizer]" in line else "[optimizer]\nlearning_rate = 1e-3\n"
+    with pytest.raises(OptionError, match=says):
+        parse_recipe(f"steps = 3\n{rest}{line}{PHASE}", "deblurgan")
+
+
+@pytest.mark.parametrize("line", ["phases = 5", "network = 5"])
+def test_a_value_in_place_of_a_table_is_refused(line: str) -> None:
+    text = f"{line}\nsteps = 3\n[optimizer]\nlearning_rate = 1e-3\n"
+    with pytest.raises(OptionError, match="must be"):
+        parse_recipe(text + ("" if "phases" in line else PHASE), "deblurgan")
+
+
+def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(OptionError, match="not text in UTF-8"):
+        load_recipe("deblurgan", str(path))
+
+
+def test_a_short_warmup_never_exceeds_the_peak() -> None:
+    settings = replace(load_recipe("deblurgan", "default").optimizer, warmup=2e-4)
+    assert rate(settings, 0.0) == settings.learning_rate
+
+
 def test_rates_follow_their_schedules() -> None:
     cosine = load_recipe("deblurgan", "default").optimizer
     peak = cosine.learning_rate

@@ -7,24 +7,27 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
+from tests_support import portrait
 
-from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.errors import InputError, OptionError, OutputError
 from vidfacedeblur.models.registry import MODELS, make_config, make_network
 from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.journal import read_log
 from vidfacedeblur.trainers.optimizing import Average
-from vidfacedeblur.trainers.pack import Faces, load_pack
+from vidfacedeblur.trainers.pack import Faces, PackedFace, load_pack, write_pack
 from vidfacedeblur.trainers.pairs import PairMaker, validation_pairs
 from vidfacedeblur.trainers.processes import Processes
 from vidfacedeblur.trainers.recipe import BlurMix, Loss, Optimizer, Phase, Recipe
 from vidfacedeblur.trainers.recipe_files import load_recipe
 from vidfacedeblur.trainers.run import Run, load_checkpoint
+from vidfacedeblur.trainers.split import Split
 from vidfacedeblur.trainers.train import TrainOptions, _set_up, train
 
 TINY = Recipe(
@@ -160,6 +163,120 @@ def test_two_processes_train_together(pack: Path, tmp_path: Path) -> None:
     assert state["progress"]["step"] == 4
 
 
+CRITICS = """
+steps = 6
+[network]
+width = 4
+blocks = 1
+dropout = 0.5
+[optimizer]
+learning_rate = 1e-3
+[adversarial]
+kind = "wgan-gp"
+weight = 1.0
+critic_steps = 2
+[[phases]]
+until = 1
+crop = 32
+batch = 2
+"""
+TOGETHER = """
+import sys
+from pathlib import Path
+import torch
+from vidfacedeblur.trainers.processes import processes_of
+from vidfacedeblur.trainers.recipe_files import load_recipe
+from vidfacedeblur.trainers.train import TrainOptions, train
+pack, recipe, whole, parts = sys.argv[1:]
+recipe = load_recipe("deblurgan", recipe)
+with processes_of("cpu") as (processes, device):
+    def go(out, until=1.0):
+        options = TrainOptions(Path(pack), Path(out), check_every=1e9, threads=1)
+        run = train(recipe, options, processes=processes, until=until)
+        return [*run.network.parameters(), *run.critics.parameters()]
+    ours = go(whole)
+    go(parts, until=0.5)
+    resumed = go(parts)
+    theirs = [value.detach().clone() for value in ours]
+    for value in theirs:
+        torch.distributed.broadcast(value, 0)
+    for mine, first, again in zip(ours, theirs, resumed):
+        assert torch.equal(mine, first), "the processes differ"
+        assert torch.equal(mine, again), "a resumed run differs"
+"""
+
+
+def test_critics_learn_alike_in_all_processes_and_resume(pack: Path, tmp_path: Path) -> None:
+    (tmp_path / "critics.toml").write_text(CRITICS)
+    (tmp_path / "together.py").write_text(TOGETHER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
+    command += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
+    given = [pack, *(tmp_path / name for name in ("critics.toml", "whole", "parts"))]
+    command += [str(tmp_path / "together.py"), *map(str, given)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_a_run_goes_on_with_the_faces_it_began_with(pack: Path, tmp_path: Path) -> None:
+    train(TINY, options(pack, tmp_path / "run"), until=0.5)
+    other = tmp_path / "other.npz"
+    write_pack(other, [PackedFace(portrait()[:144, :144], str(i), str(i), s) for i, s in SIDES])
+    with pytest.raises(OptionError, match="made with another pack: give the same again"):
+        train(TINY, options(other, tmp_path / "run"))
+    recipe = replace(TINY, loss=Loss(perceptual=1.0, face_instead=1.0))
+    train(recipe, options(pack, tmp_path / "vgg"), until=0.5)
+    state = torch.load(tmp_path / "vgg" / "checkpoint.pt")
+    assert state["sources"]["--vgg"] == "none"
+    torch.save(state | {"sources": state["sources"] | {"--vgg": "1234"}}, tmp_path / "with_vgg.pt")
+    (tmp_path / "with_vgg.pt").replace(tmp_path / "vgg" / "checkpoint.pt")
+    with pytest.raises(OptionError, match="made with another --vgg"):
+        train(recipe, options(pack, tmp_path / "vgg"))
+
+
+SIDES: list[tuple[int, Split]] = [(0, "train"), (1, "val")]
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused(pack: Path, tmp_path: Path) -> None:
+    train(TINY, options(pack, tmp_path), until=0.5)
+    path = tmp_path / "checkpoint.pt"
+    whole = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda info: info.file_size)
+    whole[largest.header_offset + largest.file_size // 2] ^= 0x40
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="is damaged: its checksums"):
+        train(TINY, options(pack, tmp_path))
+    for foreign in ({"a": 1}, [1], {"recipe": {}}):
+        torch.save(foreign, path)
+        with pytest.raises(InputError, match="is not a checkpoint of this"):
+            train(TINY, options(pack, tmp_path))
+
+
+def test_a_finished_run_is_not_logged_again(pack: Path, tmp_path: Path) -> None:
+    train(TINY, options(pack, tmp_path))
+    before = (tmp_path / "log.csv").read_bytes()
+    assert train(TINY, options(pack, tmp_path)).progress.step == TINY.steps
+    assert (tmp_path / "log.csv").read_bytes() == before
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_last_checkpoint(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(TINY, options(pack, tmp_path), until=0.5)
+    path = tmp_path / "checkpoint.pt"
+    before = path.read_bytes()
+
+    def full(state: object, file: IO[bytes]) -> None:
+        file.write(b"half of it")
+        raise RuntimeError("[enforce fail at inline_container.cc:672]")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OutputError, match=r"checkpoint.pt cannot be written: is the disk full\?"):
+        run.save(path)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.part"))
+
+
 def test_the_average_lags_behind_the_weights() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
@@ -179,6 +296,10 @@ def test_nonsense_lengths_and_devices_are_refused(pack: Path, tmp_path: Path) ->
         TrainOptions(pack, tmp_path, seed=-1)
     with pytest.raises(OptionError, match="--seed must be 0 or more"):
         PairMaker(load_pack(pack, "train"), BlurMix(), seed=-1, device="cpu")
+    with pytest.raises(OptionError, match="--threads must be 1 or more"):
+        TrainOptions(pack, tmp_path, threads=0)
+    with pytest.raises(OptionError, match="--check-every must be more than 0"):
+        TrainOptions(pack, tmp_path, check_every=0)
 
 
 def test_time_ends_a_run_before_its_steps(pack: Path, tmp_path: Path) -> None:
@@ -252,14 +373,21 @@ def test_each_process_draws_its_own_pairs(pack: Path, tmp_path: Path) -> None:
     assert not torch.equal(*batches)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
 def test_too_large_a_batch_says_which_would_fit(
-    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: Exception, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = Run.step
 
     def small_memory(run: Run, blurred: torch.Tensor, sharp: torch.Tensor, share: float) -> float:
         if len(blurred) > 3:
-            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            raise words
         return step(run, blurred, sharp, share)
 
     monkeypatch.setattr(Run, "step", small_memory)

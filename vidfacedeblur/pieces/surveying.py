@@ -61,9 +61,8 @@ def survey(
             raise PieceError(f"{source} cannot be done in pieces: {reason}")
         clear_others(folder, made)
         ahead = frames_ahead(opened.info)
-        frames = prefetch(decoded(opened), ahead=ahead, name="decode")
+        frames = prefetch(decoded(opened), ahead=ahead, name="decode", wake=opened.interrupt)
         stack.enter_context(closing(frames))
-        stack.callback(opened.interrupt)
         plans, count = [], 0
         works = _checked(pipeline.found(frames, ahead), opened)
         for number, piece in enumerate(_pieces(works, seconds)):

@@ -160,13 +160,12 @@ def _restored(
     pipeline: FaceDeblurPipeline, source: VideoSource, plan: _Plan, watcher: Watcher | None
 ) -> Generator[Work, None, None]:
     """The piece's frames with their faces deblurred, in threads as in a run over the whole."""
-    ahead = frames_ahead(source.info)
+    ahead, wake = frames_ahead(source.info), source.interrupt
     with ExitStack() as stack:
-        frames = prefetch(_planned(source, plan), ahead=ahead, name="decode")
+        frames = prefetch(_planned(source, plan), ahead=ahead, name="decode", wake=wake)
         stack.enter_context(closing(frames))
-        works = prefetch(pipeline.restored(frames, watcher), ahead=ahead, name="faces")
+        works = prefetch(pipeline.restored(frames, watcher), ahead=ahead, name="faces", wake=wake)
         stack.enter_context(closing(works))
-        stack.callback(source.interrupt)
         yield from works
 
 

@@ -16,11 +16,13 @@ from av.video.stream import VideoStream
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import InputError, NoVideoError
 from vidfacedeblur.video.formats import PIPED_FORMATS, READABLE_CODECS, READABLE_FORMATS
+from vidfacedeblur.video.piped import PipedInput
 
 STANDARD = Path("-")
 """Standard input where something is read, standard output where something is written."""
 
 _FENCE = {"protocol_whitelist": "file", "format_whitelist": READABLE_FORMATS}
+_PIPE_BYTES = 1 << 18  # asked for at a time
 _PIPE_FENCE = {"protocol_whitelist": "pipe", "format_whitelist": PIPED_FORMATS}
 # The built-in decoders of VP8 and VP9 do not know their alpha channel; libvpx does.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -41,14 +43,18 @@ def readable_file(path: Path) -> Path:
     return whole
 
 
-def open_container(path: Path) -> InputContainer:
+def open_container(path: Path, piped: PipedInput | None = None) -> InputContainer:
     """Open a video file, or standard input, for reading.
+
+    Args:
+        path: The file, or `STANDARD`.
+        piped: Standard input's reader, so that it can be interrupted.
 
     Raises:
         InputError: It is missing, unreadable, not a video, or a playlist that names other files.
     """
     if path == STANDARD:
-        return _open_standard_input()
+        return _open_standard_input(piped or PipedInput())
     whole = readable_file(path)
     try:
         return av.open(str(whole), "r", options=_FENCE, metadata_errors="replace")
@@ -60,12 +66,17 @@ def open_container(path: Path) -> InputContainer:
         ) from error
 
 
-def _open_standard_input() -> InputContainer:
+def _open_standard_input(piped: PipedInput) -> InputContainer:
     if sys.stdin is not None and sys.stdin.isatty():
         raise InputError("standard input is a terminal; pipe a video into it")
     try:
-        return av.open("pipe:0", "r", options=_PIPE_FENCE, metadata_errors="replace")
+        container = av.open(
+            piped, "r", options=_PIPE_FENCE, metadata_errors="replace", buffer_size=_PIPE_BYTES
+        )
+        piped.check()
+        return container
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        piped.check()
         raise InputError("standard input is not a video in Matroska, NUT or y4m") from error
 
 

@@ -22,6 +22,7 @@ from vidfacedeblur.video.opening import (
     open_container,
     open_decoder,
 )
+from vidfacedeblur.video.piped import PipedInput
 
 _SEEK_MARGINS = (0, 10, 60)
 """Seconds to go back further, where a seek did not land on a frame before the wanted one."""
@@ -55,8 +56,8 @@ class Reader:
         self.bad_packets = 0
         self.late_streams = False
         """Whether streams turned up that were not there in the beginning, and are not read."""
-        self.interrupted = False
-        """Set by another thread: read no further."""
+        self._interrupted = False
+        self._piped = PipedInput() if path == STANDARD else None
         self.packets_end = Fraction(0)
         """End of the last packet of any stream so far, in seconds."""
         self._options = options
@@ -69,6 +70,12 @@ class Reader:
             head, self.head = self.head, None
             yield head
         yield from self._pictures
+
+    def interrupt(self) -> None:
+        """Read no further; called by another thread."""
+        self._interrupted = True
+        if self._piped is not None:
+            self._piped.interrupted = True
 
     def close(self) -> None:
         """Let go of the file."""
@@ -118,7 +125,7 @@ class Reader:
         self._open()
 
     def _open(self) -> None:
-        self.container = open_container(self.path)
+        self.container = open_container(self.path, self._piped)
         try:
             accepted = accepted_codecs(self._options)
             self.stream = main_video(self.container, self.path, accepted=accepted)
@@ -146,6 +153,8 @@ class Reader:
                 yield from self._decode_packet(packet)
             else:
                 self._passengers.append(packet)
+        if self._piped is not None:
+            self._piped.check()
         self.bad_packets += self._gap > 0
         yield from self._decode_packet(None)
 
@@ -174,7 +183,7 @@ class Reader:
                 # PyAV's way, at the end of the file, of meeting streams that began on the way.
                 self.late_streams = True
                 return
-            if packet is None or self.interrupted:
+            if packet is None or self._interrupted:
                 return
             if packet.size:  # the empty ones only ask to flush, which is done at the end
                 self.packets_end = max(self.packets_end, packet_end(packet))

@@ -87,7 +87,7 @@ class VideoSource:
         self.close()
 
     def interrupt(self) -> None:
-        self.reader.interrupted = True
+        self.reader.interrupt()
 
     def close(self) -> None:
         self.reader.close()
