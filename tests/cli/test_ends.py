@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -157,6 +159,52 @@ def test_signals(
     assert process.wait(20) == code
     assert time.monotonic() - begin < 5
     assert names(folder) == []
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """A folder of one clip, beside a file that is none."""
+    (tmp_path / "in").mkdir()
+    write_portrait_clip(tmp_path / "in" / "a.mp4", frames=6)
+    (tmp_path / "text.mp4").write_text("no video")
+    return tmp_path / "in"
+
+
+def command(source: Path, out: str | Path, weights: Path) -> list[str]:
+    base = [sys.executable, "-m", "vidfacedeblur", str(source), "-o", str(out), "-v"]
+    return [*base, "--weights", str(weights), "--device", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("how", "source", "out", "made", "code"),
+    [
+        ("pipe", "in/a.mp4", "b.mp4", "b.mp4", 0),
+        ("pipe", "in", "out/", "out/a_deblurred.mp4", 0),
+        ("pipe", "text.mp4", "b.mp4", None, 3),
+        ("terminal", "in/a.mp4", "b.mp4", "b.mp4", 0),
+        ("closed", "in/a.mp4", "b.mp4", "b.mp4", 0),
+    ],
+)
+def test_nobody_need_read_what_is_said(
+    how: str,
+    source: str,
+    out: str,
+    made: str | None,
+    code: int,
+    inputs: Path,
+    small_weights: Path,
+    tmp_path: Path,
+) -> None:
+    arguments = command(tmp_path / source, f"{tmp_path}/{out}", small_weights)
+    if how == "closed":
+        done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *arguments], check=False)
+    else:
+        ours, theirs = pty.openpty() if how == "terminal" else os.pipe()
+        os.close(ours)
+        done = subprocess.run(arguments, stderr=theirs, check=False)
+        os.close(theirs)
+    assert done.returncode == code
+    assert made is None or (tmp_path / made).exists()
 
 
 @pytest.mark.parametrize("isolate", [False, True])

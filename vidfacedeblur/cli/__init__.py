@@ -32,6 +32,7 @@ from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
 from vidfacedeblur.cli.options import Setting, resolve
 from vidfacedeblur.cli.settings import SETTINGS, build_parser, model_and_faces
 from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
+from vidfacedeblur.console import say
 from vidfacedeblur.errors import (
     DAMAGED,
     FAILED,
@@ -106,6 +107,8 @@ def run_command(
         return stop.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
         return _internal(error, display)
+    finally:
+        say("")  # what a library could not write there would change the exit code at Python's end
 
 
 def open_pipeline(
@@ -265,7 +268,7 @@ def _internal(error: Exception, display: Display) -> int:
     """Print an error that nobody foresaw; `OSError` explains itself."""
     verbose = logging.getLogger().isEnabledFor(logging.INFO)
     if verbose:
-        traceback.print_exception(error, file=sys.stderr)
+        say("".join(traceback.format_exception(error)))
     kind = "" if isinstance(error, OSError) else f"internal error, {type(error).__name__}: "
     display.error(f"{kind}{error}" + ("" if verbose else " (-v shows more)"))
     return FAILED
