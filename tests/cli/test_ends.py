@@ -207,6 +207,28 @@ def test_nobody_need_read_what_is_said(
     assert made is None or (tmp_path / made).exists()
 
 
+def test_a_second_signal_leaves_no_picture_of_a_face(
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, folder, scratch = tmp_path / "a.mkv", tmp_path / "out", tmp_path / "scratch"
+    # The face is known to be gone, and its pictures are written, 3 seconds after it went.
+    write_portrait_clip(clip, frames=600, audio=False, empty=range(20, 600))
+    folder.mkdir()
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    more = ["--html", str(folder / "b.html"), "--engine", "torch"]  # loads fastest
+    process = start(clip, folder / "b.mkv", small_weights, *more)
+    end = time.monotonic() + 60
+    while not list(scratch.rglob("*.png")):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)  # of two that are the same the system may make one
+    assert process.wait(20) in (130, 143)
+    assert list(scratch.glob("vidfacedeblur-*")) == []
+
+
 @pytest.mark.parametrize("isolate", [False, True])
 def test_a_disk_that_runs_full(isolate: bool, small_weights: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"

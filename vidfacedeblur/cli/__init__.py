@@ -6,7 +6,6 @@ Nothing here loads torch before there is work to do, so ``--help`` and mistakes 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -27,6 +26,7 @@ from vidfacedeblur.cli.extras import (
     check_places,
     check_values,
     event_file,
+    leave_at_once,
 )
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
 from vidfacedeblur.cli.options import Setting, resolve
@@ -293,7 +293,7 @@ def _signals_stop() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
         for again in numbers:
-            signal.signal(again, lambda n, _: os._exit(128 + n))
+            signal.signal(again, lambda n, _: leave_at_once(128 + n))
         raise _Stopped(number)
 
     before = {number: signal.signal(number, stop) for number in numbers}
