@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidfacedeblur.config import CROP_SIZES, ModelOptions
+from vidfacedeblur.console import say
 from vidfacedeblur.errors import EngineUnavailableError, OptionError, VidFaceDeblurError
 from vidfacedeblur.models.bundle import bundled
 from vidfacedeblur.models.registry import MODELS, entry
@@ -223,8 +224,7 @@ def _shapes(spec: NetworkSpec, args: argparse.Namespace) -> list[tuple[int, int,
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"vidfacedeblur-engines: {line}\n")
-    sys.stderr.flush()
+    say(f"vidfacedeblur-engines: {line}\n")
 
 
 def _print(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from vidfacedeblur.errors import EngineError, EngineUnavailableError
 _TOLERANCE = 5e-3
 """Largest difference from torch that is accepted, on outputs whose full scale is 2. Bundled weights
 stay below 1e-3; instance norms of untrained ones enlarge rounding errors up to here."""
+_importing = threading.RLock()
+"""Held while OpenVINO or NNCF is imported: what `no_telemetry` changes is the whole process's."""
 
 
 def openvino_problem() -> str | None:
@@ -36,9 +39,14 @@ def openvino_problem() -> str | None:
     return None
 
 
-@functools.cache
 def openvino_core() -> Any:
-    """OpenVINO's own object, made once."""
+    """OpenVINO's own object, made once, whichever threads ask for it."""
+    with _importing:  # a cache holds no lock while it waits for what it will keep
+        return _new_core()
+
+
+@functools.cache
+def _new_core() -> Any:
     with no_telemetry():
         import openvino  # 0.3 s, and absent on some machines
 
@@ -53,16 +61,16 @@ def no_telemetry() -> Iterator[None]:
     threads the fork may hang, and the exit then waits for it.
     """
     name = "openvino_telemetry"
-    there = name in sys.modules
-    before = sys.modules.get(name)
-    sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails
-    try:
-        yield
-    finally:
-        if there and before is not None:
-            sys.modules[name] = before
-        else:
-            del sys.modules[name]
+    with _importing:
+        before = sys.modules.get(name)
+        sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails
+        try:
+            yield
+        finally:
+            if before is not None:
+                sys.modules[name] = before
+            else:
+                del sys.modules[name]
 
 
 class OpenVINONetwork:

@@ -153,9 +153,14 @@ def _timings(trt: Any, config: Any, path: Path | None) -> Any:
 def _keep(path: Path, content: bytes) -> None:
     """Write the timings; a finished plan is not lost because they cannot be."""
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        Path(file.name).replace(path)
+        number, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+        os.close(number)
+        part = Path(name)
+        try:
+            part.write_bytes(content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         _log.info("cannot keep TensorRT's timings in %s: %s", path, error.strerror)
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
     "errors": 0,
+    "console": 0,
     "types": 1,
     "config": 2,
     "timing": 2,

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
+from vidfacedeblur.console import give_up
 from vidfacedeblur.errors import OptionError, OutputError
 from vidfacedeblur.types import STAGES, Box, Face, FrameResult
 
@@ -309,16 +310,8 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         name = "standard output" if path == _STANDARD else path
         if path == _STANDARD:
-            _give_up_standard_output()
+            give_up(sys.stdout)
         raise OutputError(f"cannot write {name}: {error.strerror}") from error
-
-
-def _give_up_standard_output() -> None:
-    """Python would try once more to write at its end, and complain in lines of its own."""
-    with suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
 
 
 __all__ = ["GONE", "SCHEMA", "EventFile", "TrackEvents", "wall_text", "writing"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -157,6 +159,74 @@ def test_signals(
     assert process.wait(20) == code
     assert time.monotonic() - begin < 5
     assert names(folder) == []
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """A folder of one clip, beside a file that is none."""
+    (tmp_path / "in").mkdir()
+    write_portrait_clip(tmp_path / "in" / "a.mp4", frames=6)
+    (tmp_path / "text.mp4").write_text("no video")
+    return tmp_path / "in"
+
+
+def command(source: Path, out: str | Path, weights: Path) -> list[str]:
+    base = [sys.executable, "-m", "vidfacedeblur", str(source), "-o", str(out), "-v"]
+    return [*base, "--weights", str(weights), "--device", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("how", "source", "out", "made", "code"),
+    [
+        ("pipe", "in/a.mp4", "b.mp4", "b.mp4", 0),
+        ("pipe", "in", "out/", "out/a_deblurred.mp4", 0),
+        ("pipe", "text.mp4", "b.mp4", None, 3),
+        ("terminal", "in/a.mp4", "b.mp4", "b.mp4", 0),
+        ("closed", "in/a.mp4", "b.mp4", "b.mp4", 0),
+    ],
+)
+def test_nobody_need_read_what_is_said(
+    how: str,
+    source: str,
+    out: str,
+    made: str | None,
+    code: int,
+    inputs: Path,
+    small_weights: Path,
+    tmp_path: Path,
+) -> None:
+    arguments = command(tmp_path / source, f"{tmp_path}/{out}", small_weights)
+    if how == "closed":
+        done = subprocess.run(["sh", "-c", 'exec "$@" 2>&-', "sh", *arguments], check=False)
+    else:
+        ours, theirs = pty.openpty() if how == "terminal" else os.pipe()
+        os.close(ours)
+        done = subprocess.run(arguments, stderr=theirs, check=False)
+        os.close(theirs)
+    assert done.returncode == code
+    assert made is None or (tmp_path / made).exists()
+
+
+def test_a_second_signal_leaves_no_picture_of_a_face(
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, folder, scratch = tmp_path / "a.mkv", tmp_path / "out", tmp_path / "scratch"
+    # The face is known to be gone, and its pictures are written, 3 seconds after it went.
+    write_portrait_clip(clip, frames=600, audio=False, empty=range(20, 600))
+    folder.mkdir()
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    more = ["--html", str(folder / "b.html"), "--engine", "torch"]  # loads fastest
+    process = start(clip, folder / "b.mkv", small_weights, *more)
+    end = time.monotonic() + 60
+    while not list(scratch.rglob("*.png")):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)  # of two that are the same the system may make one
+    assert process.wait(20) in (130, 143)
+    assert list(scratch.glob("vidfacedeblur-*")) == []
 
 
 @pytest.mark.parametrize("isolate", [False, True])

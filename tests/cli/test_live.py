@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -148,6 +149,22 @@ def test_a_reader_of_its_status_that_goes_away_ends_nothing(
         process.stderr.close()
     assert err == ""
     assert sum(map(frames_in, tmp_path.iterdir())) > 10
+
+
+def test_a_terminal_that_goes_away_ends_nothing(small_weights: Path, tmp_path: Path) -> None:
+    status = tmp_path / "status.jsonl"
+    ours, theirs = pty.openpty()
+    with HttpCamera() as camera:
+        command = [sys.executable, "-m", "vidfacedeblur.cli.live", camera.url, *QUICK]
+        command += ["--weights", str(small_weights), "--duration", "6"]
+        command += ["--status", str(status), "--status-interval", "0.2"]
+        process = subprocess.Popen(command, stderr=theirs)
+        os.close(theirs)
+        wait_until(lambda: len(lines_of(status)) > 5, 60)
+        os.close(ours)
+        before = len(lines_of(status))
+        assert process.wait(60) == 0
+    assert len(lines_of(status)) > before + 5
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,19 @@ IMPORTS = {
     ),
 }
 
+TOGETHER = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from vidfacedeblur.engines.openvino import openvino_core
+both = threading.Barrier(2)
+def make(_):
+    both.wait()
+    return openvino_core()
+with ThreadPoolExecutor(2) as pool:
+    first, second = pool.map(make, range(2))
+assert first is second
+"""
+
 
 @pytest.mark.parametrize("name", IMPORTS)
 def test_nothing_reports_over_the_network(name: str) -> None:
@@ -37,4 +50,11 @@ def test_nothing_reports_over_the_network(name: str) -> None:
         pytest.skip(f"{name} is not installed")
     script = WATCH.format(work=IMPORTS[name])
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_threads_may_ask_at_once() -> None:
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("openvino is not installed")
+    done = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs
+from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs, plans
 from vidfacedeblur.engines.export import export_onnx, for_gpu
 from vidfacedeblur.engines.plans import build_plan, load_tensorrt, profile_shapes
 from vidfacedeblur.errors import EngineError
@@ -104,3 +104,12 @@ def test_ctrl_c_during_a_build_is_not_swallowed(trt: Any, small_onnx: dict[bool,
 
     with pytest.raises(KeyboardInterrupt):
         build_plan(trt, small_onnx[False], small_spec(), 64, half=False, on_progress=stop)
+
+
+def test_timings_that_cannot_be_kept_leave_nothing(tmp_path: Path) -> None:
+    (taken := tmp_path / "timings-a.bin").mkdir()
+    plans._keep(taken, b"timings")
+    assert list(tmp_path.iterdir()) == [taken]
+    plans._keep(tmp_path / "timings-b.bin", b"timings")
+    assert (tmp_path / "timings-b.bin").read_bytes() == b"timings"
+    assert len(list(tmp_path.iterdir())) == 2

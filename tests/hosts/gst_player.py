@@ -90,6 +90,19 @@ def wrong(description, name, value):
     return {"failed": failed, "said": said}
 
 
+def full(description):
+    """What is said when the disk is full, and whether the pipeline can be stopped then."""
+    played = Played(description)
+    played.to(Gst.State.PLAYING)
+    said = ""
+    try:
+        played.wait()
+    except RuntimeError as error:
+        said = str(error)
+    stopped = played.pipeline.set_state(Gst.State.NULL) == Gst.StateChangeReturn.SUCCESS
+    return {"said": said, "stopped": stopped}
+
+
 def seek(description):
     """A flushing seek to the beginning while a frame waits."""
     played = Played(description)
@@ -138,7 +151,7 @@ def marked(description):
     return played.answer()
 
 
-SCENARIOS = {f.__name__: f for f in (play, wrong, seek, latency, marked)}
+SCENARIOS = {f.__name__: f for f in (play, wrong, full, seek, latency, marked)}
 
 
 def main():

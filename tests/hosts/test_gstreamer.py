@@ -215,6 +215,8 @@ def played(
             },
         ),
     ]
+    full = f"{decoded} events=/dev/full ! fakesink name=out"
+    asked.append(("full", "full", {"description": full}))
     for kind, path in odd_files.items():
         description = (
             f"filesrc location={path} ! rawvideoparse format={kind.lower()} width={width}"
@@ -474,3 +476,9 @@ def test_events_are_written(played: dict[str, Any], clip: Path) -> None:
     events = [json.loads(line) for line in lines]
     assert [events[0]["event"], events[-1]["event"]] == ["start", "end"]
     assert events[-1]["frames"] == FRAMES
+
+
+def test_a_pipeline_whose_events_cannot_be_written_stops(played: dict[str, Any]) -> None:
+    answer = of(played, "full")
+    assert "cannot write /dev/full" in answer["said"]
+    assert answer["stopped"]

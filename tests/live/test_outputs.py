@@ -20,7 +20,15 @@ from tests_support import portrait
 
 from vidfacedeblur.config import LiveOptions
 from vidfacedeblur.errors import OptionError, OutputError
-from vidfacedeblur.live import Freshest, LiveFrame, LiveResult, LiveSource, Publisher, SegmentWriter
+from vidfacedeblur.live import (
+    Freshest,
+    LiveFrame,
+    LiveResult,
+    LiveSource,
+    Publisher,
+    SegmentWriter,
+    publish,
+)
 from vidfacedeblur.types import FrameResult, FrameTiming
 
 
@@ -259,6 +267,30 @@ def test_who_publishes_never_waits_for_a_server_that_is_away() -> None:
     assert publisher.dropped > 0
     assert publisher.sent == 0
     assert "refused" in publisher.reason.lower()
+
+
+def test_a_preset_that_does_not_exist_ends_it() -> None:
+    publisher = Publisher(f"udp://127.0.0.1:{free_port()}", preset="warp")
+    publisher.write(result(0))
+    wait_until(lambda: not publisher._thread.is_alive())
+    with pytest.raises(OptionError, match="preset"):
+        publisher.write(result(1))
+    publisher.close()
+    assert publisher.sent == 0
+
+
+def test_the_reason_of_a_failure_of_our_own_is_its_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*arguments: object, **named: object) -> None:
+        raise OutputError("the cable is out")
+
+    monkeypatch.setattr(publish, "StreamWriter", fail)
+    publisher = Publisher(f"udp://127.0.0.1:{free_port()}")
+    publisher.write(result(0))
+    wait_until(lambda: publisher.failures == 1)
+    publisher.close()
+    assert publisher.reason == "the cable is out"
 
 
 def test_closing_does_not_wait_for_a_mute_server() -> None:

@@ -10,9 +10,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -48,10 +49,10 @@ def look_at(
     count = max(1, min(_MOST, len(os.sched_getaffinity(0)), len(paths) // _EACH))
     probers = [_Prober() for _ in range(count)]
     try:
-        with ThreadPoolExecutor(count) as pool:
+        with ThreadPoolExecutor(count) as pool, _stopped_early(probers):
             shares = [paths[number::count] for number in range(count)]
             parts = [
-                pool.submit(_share, prober, share)
+                pool.submit(prober.share, share)
                 for prober, share in zip(probers, shares, strict=True)
             ]
             while wait(parts, timeout=_SAID_SECONDS).not_done:
@@ -62,8 +63,15 @@ def look_at(
     return {path: look for part in parts for path, look in part.result().items()}
 
 
-def _share(prober: _Prober, paths: Sequence[Path]) -> dict[Path, Look]:
-    return {path: prober.look(path) for path in paths}
+@contextmanager
+def _stopped_early(probers: Sequence[_Prober]) -> Iterator[None]:
+    """At an exception, as of Ctrl-C, look at no more files: the pool would wait for all."""
+    try:
+        yield
+    except BaseException:
+        for prober in probers:
+            prober.stop()
+        raise
 
 
 class _Prober:
@@ -72,6 +80,18 @@ class _Prober:
     def __init__(self) -> None:
         self.count = 0
         self._child: Child | None = None
+        self._stopped = threading.Event()
+
+    def share(self, paths: Sequence[Path]) -> dict[Path, Look]:
+        """What is seen of some of the files, until it is stopped."""
+        return {path: self.look(path) for path in paths if not self._stopped.is_set()}
+
+    def stop(self) -> None:
+        """Break off; from another thread than that which looks."""
+        self._stopped.set()
+        child = self._child
+        if child is not None:
+            child.kill()
 
     def look(self, path: Path) -> Look:
         self.count += 1

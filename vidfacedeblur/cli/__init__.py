@@ -6,7 +6,6 @@ Nothing here loads torch before there is work to do, so ``--help`` and mistakes 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -27,11 +26,13 @@ from vidfacedeblur.cli.extras import (
     check_places,
     check_values,
     event_file,
+    leave_at_once,
 )
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
 from vidfacedeblur.cli.options import Setting, resolve
 from vidfacedeblur.cli.settings import SETTINGS, build_parser, model_and_faces
 from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
+from vidfacedeblur.console import say
 from vidfacedeblur.errors import (
     DAMAGED,
     FAILED,
@@ -106,6 +107,8 @@ def run_command(
         return stop.exit_code
     except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
         return _internal(error, display)
+    finally:
+        say("")  # what a library could not write there would change the exit code at Python's end
 
 
 def open_pipeline(
@@ -265,7 +268,7 @@ def _internal(error: Exception, display: Display) -> int:
     """Print an error that nobody foresaw; `OSError` explains itself."""
     verbose = logging.getLogger().isEnabledFor(logging.INFO)
     if verbose:
-        traceback.print_exception(error, file=sys.stderr)
+        say("".join(traceback.format_exception(error)))
     kind = "" if isinstance(error, OSError) else f"internal error, {type(error).__name__}: "
     display.error(f"{kind}{error}" + ("" if verbose else " (-v shows more)"))
     return FAILED
@@ -290,7 +293,7 @@ def _signals_stop() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
         for again in numbers:
-            signal.signal(again, lambda n, _: os._exit(128 + n))
+            signal.signal(again, lambda n, _: leave_at_once(128 + n))
         raise _Stopped(number)
 
     before = {number: signal.signal(number, stop) for number in numbers}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from vidfacedeblur.archive.choose import Choice
 from vidfacedeblur.archive.journal import FINISHED, Row
 from vidfacedeblur.archive.progress import Progress, duration_text
 from vidfacedeblur.archive.tables import entry_of
+from vidfacedeblur.console import on_terminal, say
 from vidfacedeblur.events import EventFile, wall_text
 from vidfacedeblur.records import summary_of_values
 
@@ -61,7 +61,7 @@ class ArchiveDisplay:
         self._display = display
         self._status = status
         self._output = output
-        self._terminal = display.shows_progress and sys.stderr.isatty()
+        self._terminal = display.shows_progress and on_terminal()
         self._notes: set[str] = set()
         self._said = self._told = time.monotonic()
 
@@ -96,11 +96,10 @@ class ArchiveDisplay:
             self._told = now
             self._tell("progress", progress_values(progress))
         if self._terminal:
-            sys.stderr.write(_CLEAR + progress_line(progress))
-            sys.stderr.flush()
+            say(_CLEAR + progress_line(progress))
         elif self._display.shows_progress and now - self._said >= _LINE_SECONDS:
             self._said = now
-            print(progress_line(progress), file=sys.stderr, flush=True)  # noqa: T201
+            say(progress_line(progress) + "\n")
 
     def end(self, totals: dict[str, Any]) -> None:
         """Take the line off the terminal."""
@@ -109,8 +108,7 @@ class ArchiveDisplay:
 
     def _clear(self) -> None:
         if self._terminal:
-            sys.stderr.write(_CLEAR)
-            sys.stderr.flush()
+            say(_CLEAR)
 
     def _tell(self, what: str, values: dict[str, Any]) -> None:
         if self._status is not None:

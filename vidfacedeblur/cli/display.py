@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from vidfacedeblur.console import on_terminal, say
 from vidfacedeblur.types import FrameResult, RunSummary
 
 _LINE_SECONDS = 15.0
@@ -30,7 +30,7 @@ class Bar:
         """Begin; `total` is an estimate of the number of frames, if there is one."""
         self._total = total
         self._begin = self._last = time.monotonic()
-        if self._shown and sys.stderr.isatty():
+        if self._shown and on_terminal():
             self._bar = tqdm(total=total, desc=self._label, unit=" frames", dynamic_ncols=True)
 
     def add(self, result: FrameResult) -> None:
@@ -51,10 +51,9 @@ class Bar:
         if self._total:
             of = f" of about {self._total}"
             left = f", {max(0, self._total - self._frames) / rate:.0f} s left"
-        line = (
-            f"{self._label}: {self._frames}{of} frames, {rate:.1f} fps, {self._faces} faces{left}"
+        say(
+            f"{self._label}: {self._frames}{of} frames, {rate:.1f} fps, {self._faces} faces{left}\n"
         )
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the command's output
 
     def close(self) -> None:
         """Take the bar off the terminal; the summary follows."""
@@ -103,8 +102,7 @@ class Display:
         self.result(run)
         if run.stages and not self._quiet:
             parts = [f"{name} {s.median:.1f}/{s.p95:.1f}" for name, s in run.stages.items()]
-            line = "  ms per frame, median/p95: " + ", ".join(parts)
-            print(line, file=sys.stderr)  # noqa: T201
+            say("  ms per frame, median/p95: " + ", ".join(parts) + "\n")
 
     def result(self, run: RunSummary) -> None:
         """Say what became of an input."""
@@ -119,13 +117,13 @@ class Display:
             )
         if self._quiet:
             return
-        line = (
+        say(
             f"{run.output}: {run.frames} frames, {run.faces} faces ({run.deblurred} deblurred),"
             f" {run.fps:.1f} fps"
             f" ({run.model}, {run.engine} on {run.device})"
             + ("; no face changed, copied as it is" if run.copied else "")
+            + "\n"
         )
-        print(line, file=sys.stderr)  # noqa: T201
 
     def total(self, runs: Sequence[RunSummary], *, failed: int) -> None:
         """Say what became of several inputs."""
@@ -135,12 +133,11 @@ class Display:
         deblurred = sum(r.deblurred for r in runs)
         seconds = sum(r.seconds for r in runs)
         rate = f", {frames / seconds:.1f} fps" if seconds else ""
-        print(  # noqa: T201
+        say(
             f"{len(runs)} outputs, {failed} inputs failed or damaged, {frames} frames,"
-            f" {faces} faces ({deblurred} deblurred){rate}",
-            file=sys.stderr,
+            f" {faces} faces ({deblurred} deblurred){rate}\n"
         )
 
     @staticmethod
     def _write(message: str) -> None:
-        print(f"vidfacedeblur: {message}", file=sys.stderr, flush=True)  # noqa: T201
+        say(f"vidfacedeblur: {message}\n")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
 from vidfacedeblur.events import EventFile
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from vidfacedeblur.plan import Job, Plan
 
 STANDARD = Path("-")
+_SCRATCH: set[Path] = set()
+"""Folders that hold pictures of faces while a run needs them."""
 
 
 def check_values(values: dict[str, Any]) -> None:
@@ -117,12 +121,12 @@ def beside(
     from vidfacedeblur.archive.beside import Beside
 
     values, places = told.values, told.places
-    with TemporaryDirectory(prefix="vidfacedeblur-") as scratch:
+    with _scratch() as scratch:
         made = Beside(
             job.source,
             job.target,
             pipeline,
-            scratch=Path(scratch),
+            scratch=scratch,
             events=told.file,
             interval=values["event_interval"],
             faces=places.get(job),
@@ -134,6 +138,25 @@ def beside(
             yield made
         if made.best and job in places:
             display.note(_told(made.best, places[job]))
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="vidfacedeblur-") as name:
+        _SCRATCH.add(Path(name))
+        try:
+            yield Path(name)
+        finally:
+            _SCRATCH.discard(Path(name))
+
+
+def leave_at_once(code: int) -> NoReturn:
+    """End this process without any clean-up but one: no pictures of faces stay behind."""
+    try:
+        for folder in tuple(_SCRATCH) * 3:  # another thread may be writing into it
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os._exit(code)
 
 
 def event_file(

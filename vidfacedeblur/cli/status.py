@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from vidfacedeblur.console import on_terminal, say
 from vidfacedeblur.errors import OutputError
 from vidfacedeblur.events import EventFile, wall_text
 
@@ -60,7 +60,7 @@ class StatusLine:
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
-        self._terminal = sys.stderr.isatty()
+        self._terminal = on_terminal()
         self._last = time.monotonic()
 
     def show(self, stats: LiveStats) -> None:
@@ -68,17 +68,15 @@ class StatusLine:
         if not self._shown:
             return
         if self._terminal:
-            sys.stderr.write(_CLEAR + status_line(stats))
-            sys.stderr.flush()
+            say(_CLEAR + status_line(stats))
         elif time.monotonic() - self._last >= _LINE_SECONDS:
             self._last = time.monotonic()
-            sys.stderr.write(status_line(stats) + "\n")
-            sys.stderr.flush()
+            say(status_line(stats) + "\n")
 
     def clear(self) -> None:
         """Take the line off the terminal."""
         if self._shown and self._terminal:
-            sys.stderr.write(_CLEAR)
+            say(_CLEAR)
 
 
 class StatusLines:

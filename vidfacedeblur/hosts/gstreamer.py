@@ -147,8 +147,7 @@ class VidFaceDeblur(GstBase.BaseTransform):  # type: ignore[misc]
             self._close()
         except Exception as error:  # noqa: BLE001
             self._fail(error, Gst.ResourceError.quark(), Gst.ResourceError.WRITE)
-            return False
-        return True
+        return True  # an element that does not stop keeps its whole pipeline from stopping
 
     def do_set_caps(self, incaps: Any, outcaps: Any) -> bool:  # noqa: ARG002 - they are equal
         """Learn what the pictures look like."""

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from vidfacedeblur.console import say
+
 NAME = "gst_vidfacedeblur.py"
 """The loader imports it by this name, so it must not be the package's own."""
 
@@ -95,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         written = install(folder / "python")
     except OSError as error:
-        sys.stderr.write(f"cannot write into {folder / 'python'}: {error.strerror}\n")
+        say(f"cannot write into {folder / 'python'}: {error.strerror}\n")
         return 5
     sys.stdout.write(f"wrote {written}; to see the element: gst-inspect-1.0 vidfacedeblur\n")
     return 0

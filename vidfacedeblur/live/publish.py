@@ -11,7 +11,7 @@ from fractions import Fraction
 import av
 
 from vidfacedeblur.config import LiveOptions
-from vidfacedeblur.errors import VidFaceDeblurError
+from vidfacedeblur.errors import OptionError, VidFaceDeblurError
 from vidfacedeblur.live.newest import NewestQueue
 from vidfacedeblur.live.source import waits
 from vidfacedeblur.live.values import LiveResult, StreamClock
@@ -63,6 +63,7 @@ class Publisher:
         self._options = options or LiveOptions()
         self._rate, self._crf, self._preset = rate, crf, preset
         self._tags = dict(tags or {})
+        self._refused: OptionError | None = None
         self._queue: NewestQueue[LiveResult] = NewestQueue()
         self._closed = threading.Event()
         self._writer: StreamWriter | None = None
@@ -78,7 +79,13 @@ class Publisher:
         return self._queue.dropped
 
     def write(self, result: LiveResult) -> None:
-        """Take in the next frame; returns at once."""
+        """Take in the next frame; returns at once.
+
+        Raises:
+            OptionError: The preset does not exist; no later attempt could mend that.
+        """
+        if self._refused is not None:
+            raise self._refused
         self._queue.put(result)
 
     def gap(self) -> None:
@@ -102,6 +109,9 @@ class Publisher:
             try:
                 self._send(result)
                 failed = 0
+            except OptionError as error:
+                self._refused = error
+                break
             except (av.error.FFmpegError, OSError, VidFaceDeblurError) as error:
                 failed += 1
                 self._note_failure(error)
@@ -141,7 +151,8 @@ class Publisher:
 
     def _note_failure(self, error: BaseException) -> None:
         self.failures += 1
-        self.reason = getattr(error, "strerror", None) or type(error).__name__
+        said = str(error) if isinstance(error, VidFaceDeblurError) else None
+        self.reason = said or getattr(error, "strerror", None) or type(error).__name__
         _log.warning("%s cannot be published to: %s", self.address, self.reason)
         writer, self._writer = self._writer, None
         if writer is not None:
