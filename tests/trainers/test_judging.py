@@ -399,7 +399,7 @@ def test_a_mistake_in_evaluating_gives_one_line(
     monkeypatch.delenv("VIDFACEDEBLUR_DATA", raising=False)
     shutil.copy(weights, "small")
     write_picture(Path("other/faces/test/ann.png"), portrait(1))
-    assert main(["evaluate", *arguments, *EVALUATE]) == code
+    assert main(["evaluate", *EVALUATE, *arguments]) == code
     (line,) = said(capsys)
     assert line.startswith("vidfacedeblur-train: ")
     assert says in line
