@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
@@ -94,3 +96,46 @@ def test_a_signal_while_the_thread_starts_leaves_nothing_running(
         next(prefetch(source, ahead=1, name="t"))
     assert threads() == []
     source.close()  # nobody is in it
+
+
+def test_a_thread_that_waits_is_woken_when_the_consumer_stops() -> None:
+    woken = threading.Event()
+
+    def waiting() -> Iterator[int]:
+        yield 0
+        assert woken.wait(10)
+
+    stream = prefetch(waiting(), ahead=1, name="t", wake=woken.set)
+    next(stream)
+    stream.close()
+    assert woken.is_set()
+    assert threads() == []
+    quiet = threading.Event()
+    assert list(prefetch(range(3), ahead=1, name="t", wake=quiet.set)) == [0, 1, 2]
+    assert not quiet.is_set()  # it came to its end by itself
+
+
+def test_a_second_signal_does_not_end_the_wait_for_the_thread() -> None:
+    busy, done = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[int]:
+        yield 0
+        busy.set()
+        time.sleep(1)  # as in a decoder that must not lose its file meanwhile
+        done.set()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    stream = prefetch(slow(), ahead=1, name="t")
+    try:
+        next(stream)
+        assert busy.wait(5)
+        signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            stream.close()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert done.is_set()

@@ -141,6 +141,43 @@ def test_fifty_items_do_not_hold_up_one() -> None:
     assert len(run.batches) == 14, "and share batches: 53 items in 14 of four"
 
 
+def test_a_signal_in_one_thread_is_not_raised_in_the_others() -> None:
+    inside, waiting = threading.Event(), threading.Event()
+    rounds = []
+
+    def run(items: Sequence[str]) -> list[str]:
+        rounds.append(list(items))
+        if len(rounds) == 1:
+            inside.set()
+            assert waiting.wait(5)
+        if len(rounds) == 2:
+            raise KeyboardInterrupt  # in the thread that leads
+        return [item.upper() for item in items]
+
+    combiner = Combiner(run, key=lambda item: 0, most=2)
+    ends: dict[str, object] = {}
+
+    def ask(name: str, *items: str) -> None:
+        try:
+            ends[name] = combiner(items)
+        except KeyboardInterrupt:
+            ends[name] = "interrupted"
+
+    leader = threading.Thread(target=ask, args=("leader", "a", "b", "c", "d"))
+    leader.start()
+    assert inside.wait(5)
+    other = threading.Thread(target=ask, args=("other", "x"))
+    other.start()
+    while len(combiner._waiting) < 2:
+        time.sleep(0.001)
+    waiting.set()
+    for thread in (leader, other):
+        thread.join(10)
+        assert not thread.is_alive()
+    assert "x" in rounds[1]
+    assert ends == {"leader": "interrupted", "other": ["X"]}
+
+
 def test_an_error_reaches_everyone_in_the_batch_and_nobody_else() -> None:
     go = threading.Event()
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,72 @@ def test_signals(
     assert process.wait(20) == code
     assert time.monotonic() - begin < 5
     assert names(folder) == []
+
+
+@pytest.mark.parametrize("sent", [0, 0.5])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_while_standard_input_waits(
+    number: signal.Signals,
+    code: int,
+    sent: float,
+    long_clip: Path,
+    small_weights: Path,
+    tmp_path: Path,
+) -> None:
+    folder, status = tmp_path / "out", tmp_path / "status"
+    folder.mkdir()
+    command = [sys.executable, "-m", "vidfacedeblur", "-", "-o", str(folder / "b.mkv")]
+    command += ["--weights", str(small_weights)]
+    video = long_clip.read_bytes()
+    with (
+        status.open("wb") as said,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said) as process,
+    ):
+        assert process.stdin is not None
+        process.stdin.write(video[: int(sent * len(video))])
+        process.stdin.flush()
+        end = time.monotonic() + 60
+        while b"using" not in status.read_bytes() if sent else not _waits(process.pid):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        time.sleep(1)
+        begin = time.monotonic()
+        process.send_signal(number)
+        assert process.wait(20) == code
+        assert time.monotonic() - begin < 5
+    assert names(folder) == []
+
+
+def _waits(pid: int) -> bool:
+    """Whether a process has loaded what it needs and does nothing."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0] == "S" and "libavformat" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_an_error_of_the_callers_is_raised_while_standard_input_waits(
+    long_clip: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    code = f"""
+from vidfacedeblur import FaceDeblurPipeline
+
+def fail(result):
+    raise RuntimeError("the caller's")
+
+with FaceDeblurPipeline("deblurgan", weights={str(small_weights)!r}) as pipeline:
+    pipeline.run("-", {str(tmp_path / "out.mkv")!r}, on_frame=fail)
+"""
+    command = [sys.executable, "-c", code]
+    video = long_clip.read_bytes()
+    pipes = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, bufsize=0, **pipes) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        with suppress(BrokenPipeError):  # it need not take all that
+            process.stdin.write(video[: len(video) // 2])
+        assert process.wait(60) == 1  # and not when standard input ends
+        assert b"RuntimeError: the caller's" in process.stderr.read()
+    assert names(tmp_path) == []
 
 
 @pytest.fixture
