@@ -76,8 +76,8 @@ def write_pack(path: Path, faces: Iterable[PackedFace], *, quality: int = QUALIT
 
     Args:
         path: The file.
-        faces: What to pack; each is compressed as it comes, so that no more than one lies in the
-            memory as it is.
+        faces: What to pack; each is compressed as it comes, since memory does not hold all of a
+            large data set as they are.
         quality: WebP's, 1 to 100.
 
     Raises:
