@@ -89,12 +89,19 @@ async def deblur(
         for result in results:
             show(result, time.monotonic() - came.pop(result.index), counts)
 
+    async def push(frame: av.VideoFrame) -> None:
+        tell(await loop.run_in_executor(thread, stream.push, frame))
+
+    pushing: asyncio.Task[None] | None = None
     try:
         for index in count():
             came[index], frame = await newest.get()
-            tell(await loop.run_in_executor(thread, stream.push, frame))
+            pushing = asyncio.create_task(push(frame))
+            await asyncio.shield(pushing)
     finally:
-        # After a cancellation the thread may still be at work; this waits for it, in its line.
+        # A cancellation does not reach the thread: what it is at is waited for, and told.
+        if pushing is not None:
+            await asyncio.wait([pushing])
         tell(await loop.run_in_executor(thread, stream.flush))
         thread.shutdown()
 

@@ -107,6 +107,46 @@ asyncio.run(main())
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_asyncio_camera_tells_what_was_at_work_when_it_was_cancelled() -> None:
+    code = f"""
+import asyncio, sys, time, types
+sys.path.insert(0, {str(EXAMPLES)!r})
+import asyncio_camera
+
+class Stream:
+    pushed, given = 0, []
+    def push(self, frame):
+        time.sleep(0.2)
+        self.pushed += 1
+        return self.give(self.pushed - 2) if self.pushed > 1 else []
+    def flush(self):
+        return self.give(self.pushed - 1)
+    def give(self, index):
+        self.given.append(index)
+        return [types.SimpleNamespace(index=index, faces=())]
+
+async def main():
+    stream, told, frames = Stream(), [], asyncio.Queue()
+    for _ in range(20):
+        frames.put_nowait((time.monotonic(), None))
+    asyncio_camera.show = lambda result, age, counts: told.append(result.index)
+    pipeline = types.SimpleNamespace(stream=lambda: stream)
+    task = asyncio.create_task(asyncio_camera.deblur(pipeline, frames, asyncio_camera.Counts()))
+    while stream.pushed < 3:
+        await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert told == stream.given == list(range(stream.pushed)), (told, stream.given)
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_asyncio_camera_says_that_there_is_no_video(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         write_audio(container, seconds=0.2)
