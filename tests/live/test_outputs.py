@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 from live.cameras import free_port, wait_until
 from tests_support import portrait
 
@@ -277,6 +278,19 @@ def test_a_preset_that_does_not_exist_ends_it() -> None:
         publisher.write(result(1))
     publisher.close()
     assert publisher.sent == 0
+
+
+def test_an_encoder_that_cannot_be_opened_now_is_no_wrong_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(context: object, *args: object) -> None:
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(VideoCodecContext, "open", full, raising=False)
+    segments = SegmentWriter(tmp_path / "camera")
+    with pytest.raises(OutputError, match="libx264 cannot be opened: Cannot allocate memory"):
+        segments.write(result(0))
+    segments.close()
 
 
 def test_the_reason_of_a_failure_of_our_own_is_its_message(

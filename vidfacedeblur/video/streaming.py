@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av
 
-from vidfacedeblur.errors import OptionError, VidFaceDeblurError
+from vidfacedeblur.errors import OptionError, OutputError, VidFaceDeblurError
 from vidfacedeblur.video.frames import reformatter, without_side_data
 from vidfacedeblur.video.opening import open_container
 
@@ -72,6 +72,7 @@ class StreamWriter:
     Raises:
         av.error.FFmpegError: It cannot be opened; also an `OSError`.
         OptionError: The preset does not exist.
+        OutputError: The encoder cannot be opened now.
     """
 
     def __init__(
@@ -153,10 +154,12 @@ class StreamWriter:
         context.options = settings | dict(stream.encoder)
         try:
             context.open()
-        except av.error.FFmpegError as error:
+        except av.error.ArgumentError as error:
             raise OptionError(
                 f"libx264 cannot be used with {settings}: {error.strerror}; choose another --preset"
             ) from error
+        except av.error.FFmpegError as error:  # memory, threads: another time it may work
+            raise OutputError(f"libx264 cannot be opened: {error.strerror}") from error
         self._video = video
 
     def _own(self, picture: av.VideoFrame) -> av.VideoFrame:
