@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,11 @@ def raylet(node: Any) -> int:
 
 def store_bytes(node: Any) -> int:
     """Bytes of a node's object store that were ever written to: of its file in shared memory."""
-    handles = Path(f"/proc/{raylet(node)}/fd").iterdir()
-    stores = [handle for handle in handles if "plasma" in str(handle.readlink())]
+    stores = []
+    for handle in Path(f"/proc/{raylet(node)}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if "plasma" in str(handle.readlink()):
+                stores.append(handle)
     files = {stat.st_ino: stat for stat in (handle.stat() for handle in stores)}
     assert files
     return 512 * max(stat.st_blocks for stat in files.values())
