@@ -177,8 +177,7 @@ def _set_up(
     seed = run.seed + processes.rank * 7919
     pairs = PairMaker(faces, recipe.blur, seed=seed, device=options.device)
     if options.compiled:
-        # A wrapper, so that validation does not have the network compiled once more.
-        run.forward = torch.compile(run.network, dynamic=False)
+        run.compile()
     return run, pairs
 
 

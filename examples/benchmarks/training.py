@@ -71,7 +71,7 @@ def measure(recipe: Recipe, maker: PairMaker, phase: Phase, steps: int, compiled
     blurred, sharp = maker.batch(0, phase.batch, phase.crop)
     if compiled:
         before = Run(recipe, device=maker.device).step(blurred, sharp, 0.0)
-        run.forward = torch.compile(run.forward, dynamic=False)
+        run.compile()
         if not abs(run.step(blurred, sharp, 0.0) - before) < 0.02 * before:
             sys.exit(f"{recipe.model}: compiled, it starts from another loss")
     same = rate(lambda step: run.step(blurred, sharp, 0.5), steps, maker.device)

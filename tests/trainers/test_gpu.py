@@ -35,6 +35,8 @@ def test_pairs_made_ahead_are_those_of_their_steps(pack: Path) -> None:
                 assert (ours - theirs).abs().mean() < 1e-3
 
 
+# torch's compiler imports a module of torch's own that uses what torch deprecates.
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_run_goes_on_from_its_checkpoint(compiled: bool, pack: Path, tmp_path: Path) -> None:
     options = TrainOptions(pack, tmp_path, device="cuda", compiled=compiled)

@@ -6,8 +6,8 @@ paper: a 3x3 convolution to 64 channels, six inception modules of five kernel sc
 1x1 convolutions that limit parameters, and a 1x1 convolution to the picture. Our reading where it
 is silent, all of it in the configuration: kernels 1, 3, 5, 7, 14; 32, 32, 32, 16, 16 channels a
 branch; 1x1 reduction before each larger kernel; batch norm and ReLU after each convolution; and, in
-what we ship, a correction added to the input instead of the picture itself, and blocks of 2x2
-pixels folded into channels, which takes a quarter of the multiplications.
+what we ship, a correction added to the input instead of the picture itself, blocks of 4x4 pixels
+folded into channels, and twice the channels.
 """
 
 from __future__ import annotations
