@@ -19,7 +19,7 @@ from vidfacedeblur.trainers.fixed_sets import SETS
 from vidfacedeblur.trainers.metrics import grid_ratio, psnr, ssim
 from vidfacedeblur.types import FloatImage
 
-LEAST_GAIN = {"deepdeblur": 0.5, "deblurgan": 0.5, "deblurganv2": 2.0}
+LEAST_GAIN = {"deepdeblur": 2.5, "deblurgan": 4.5, "deblurganv2": 2.7}
 """dB over the blurred input."""
 
 
