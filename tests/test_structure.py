@@ -18,6 +18,7 @@ FLOORS = {
     "config": 2,
     "timing": 2,
     "provenance": 2,
+    "link": 2,
     "stages": 2,
     "turns": 2,
     "events": 2,

@@ -1,7 +1,8 @@
 """Batches made ahead of the steps that learn from them, so that a GPU never waits for its pairs.
 
-Making a pair takes codecs and chance, which work on the CPU; a GPU would idle meanwhile. On a CPU
-there is nothing to gain: it has one thing to do at a time.
+Making a pair takes codecs and chance, which work on the CPU; a GPU would idle meanwhile. Threads
+wait here for what `makers` has processes make. On a CPU there is nothing to gain: it has one thing
+to do at a time.
 """
 
 from __future__ import annotations
@@ -13,11 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from vidfacedeblur.trainers.pairs import PairMaker
+from vidfacedeblur.trainers.makers import PROCESSES, Maker
 from vidfacedeblur.trainers.recipe import Phase
 
-_THREADS = 3
-_AHEAD = 6
+_AHEAD = 2 * PROCESSES
 """Batches that are being made or wait."""
 
 Pairs = tuple[Tensor, Tensor]
@@ -31,12 +31,12 @@ class Feed:
         phase_of: What the batch of a step is to be, asked when it is begun.
     """
 
-    def __init__(self, maker: PairMaker, phase_of: Callable[[int], Phase]) -> None:
+    def __init__(self, maker: Maker, phase_of: Callable[[int], Phase]) -> None:
         self._maker, self._phase_of = maker, phase_of
         self._begun: dict[int, Future[Pairs]] = {}
         self._own = threading.local()
         self._threads = (
-            ThreadPoolExecutor(_THREADS, thread_name_prefix="vidfacedeblur-pairs")
+            ThreadPoolExecutor(PROCESSES, thread_name_prefix="vidfacedeblur-pairs")
             if maker.device.startswith("cuda")
             else None
         )

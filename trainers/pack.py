@@ -112,6 +112,26 @@ def load_pack(path: Path, split: Split) -> Faces:
     Raises:
         InputError: The file is missing or no pack, or has no face of that split.
     """
+    pictures, partners = _read(path, split)
+    averaged = [n for n, partner in enumerate(partners) if len(partner)]
+    stills = [n for n, partner in enumerate(partners) if not len(partner)]
+    return Faces(
+        stills=_decoded([pictures[n] for n in stills]),
+        sharp=_decoded([pictures[n] for n in averaged]),
+        blurred=_decoded([partners[n] for n in averaged]),
+    )
+
+
+def check_pack(path: Path, split: Split) -> None:
+    """Raise what `load_pack` would, but for a damaged picture."""
+    _read(path, split)
+
+
+_Pictures = list[NDArray[np.uint8]]
+
+
+def _read(path: Path, split: Split) -> tuple[_Pictures, _Pictures]:
+    """The encoded faces of a split, and their blurred partners, empty where there is none."""
     if not path.is_file():
         raise InputError(f"there is no pack of faces {path}; make one with 'prepare'")
     try:
@@ -124,16 +144,10 @@ def load_pack(path: Path, split: Split) -> Faces:
     mine = np.flatnonzero(splits == split)
     if not len(mine):
         raise InputError(f"{path} has no face of the split {split!r}")
-    stills = [i for i in mine if not len(partners[i])]
-    averaged = [i for i in mine if len(partners[i])]
-    return Faces(
-        stills=_decoded([pictures[i] for i in stills]),
-        sharp=_decoded([pictures[i] for i in averaged]),
-        blurred=_decoded([partners[i] for i in averaged]),
-    )
+    return [pictures[i] for i in mine], [partners[i] for i in mine]
 
 
-def _slices(data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+def _slices(data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> _Pictures:
     return np.split(data, np.cumsum(lengths)[:-1]) if len(lengths) else []
 
 

@@ -26,6 +26,8 @@ _VALIDATION_SIDE = 128
 class PairMaker:
     """Makes crops of a set of faces with their blurred partners, as (blurred, sharp) in [-1, 1].
 
+    Both have the 256 levels that a video stores.
+
     A batch is drawn at one scale: some of it are faces that the pack holds blurred (averaged from
     frames), the others are blurred here. What a batch holds depends on the seed and its number
     alone: a resumed run gets the pairs it would have had, and threads may make several batches.
@@ -57,7 +59,10 @@ class PairMaker:
         blurred = self._compressed(rng, self._noisy(rng, blurred))
         if rng.random() < 0.5:
             blurred, sharp = blurred.flip(-1), sharp.flip(-1)
-        return 2 * blurred - 1, 2 * sharp - 1
+        return 2 * blurred - 1, 2 * as_eight_bit(sharp) - 1
+
+    def close(self) -> None:
+        """Nothing that is held needs it."""
 
     def _blurred_here(
         self, rng: np.random.Generator, count: int, crop: int, zoom: float

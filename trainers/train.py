@@ -17,8 +17,9 @@ from vidfacedeblur.trainers.features import VggFeatures
 from vidfacedeblur.trainers.feed import Feed
 from vidfacedeblur.trainers.files import make_folder, sha256_of
 from vidfacedeblur.trainers.journal import Journal, Row
-from vidfacedeblur.trainers.pack import load_pack
-from vidfacedeblur.trainers.pairs import PairMaker, validation_pairs
+from vidfacedeblur.trainers.makers import open_maker
+from vidfacedeblur.trainers.pack import check_pack, load_pack
+from vidfacedeblur.trainers.pairs import validation_pairs
 from vidfacedeblur.trainers.processes import Processes, one_process
 from vidfacedeblur.trainers.recipe import Phase, Recipe
 from vidfacedeblur.trainers.run import Run, load_checkpoint
@@ -45,7 +46,7 @@ class TrainOptions:
     vgg: Path | None = None
     """VGG-19 weights, for recipes with a perceptual loss."""
     compiled: bool = False
-    """Compile the network; pays on GPUs, after a minute."""
+    """Compile the network; pays on a GPU, after two minutes."""
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
@@ -99,8 +100,7 @@ def train(
     """
     processes = processes or one_process()
     minutes = options.max_minutes
-    run, pairs = _set_up(recipe, options, processes, start)
-    feed = Feed(pairs, lambda step: recipe.phase_at(run.progress.at(step).share(recipe, minutes)))
+    run = _set_up(recipe, options, processes, start)
     # Only one process writes: two would take each other's half-written files away.
     journal = Journal(options.out, resumed_at=run.progress.step) if processes.first else None
     held_out = validation_pairs(recipe.blur, load_pack(options.pack, "val"), options.device)
@@ -116,8 +116,13 @@ def train(
             run.save(options.out / "checkpoint.pt")
         losses.clear()
 
+    def phase_of(step: int) -> Phase:
+        return recipe.phase_at(run.progress.at(step).share(recipe, minutes))
+
     run.network.train()
-    with closing(feed):
+    seed = run.seed + processes.rank * 7919  # other pairs in each process that shares the work
+    maker = open_maker(options.pack, recipe.blur, seed=seed, device=options.device)
+    with closing(maker), closing(Feed(maker, phase_of)) as feed:
         while (share := run.progress.share(recipe, minutes)) < until:
             loss, crops = _step(run, feed, recipe.phase_at(share), share)
             losses.append(loss)
@@ -149,13 +154,13 @@ def validate(network: nn.Module, blurred: Tensor) -> Tensor:
 
 def _set_up(
     recipe: Recipe, options: TrainOptions, processes: Processes, start: dict[str, Tensor] | None
-) -> tuple[Run, PairMaker]:
-    """A run, new or resumed, with its source of pairs."""
+) -> Run:
+    """A run, new or resumed."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.backends.cudnn.benchmark = True  # every step has the same shapes
     vgg = VggFeatures(options.vgg) if options.vgg else None
-    faces = load_pack(options.pack, "train")
+    check_pack(options.pack, "train")
     sources = {"pack": sha256_of(options.pack)}
     if recipe.loss.perceptual:
         sources["--vgg"] = sha256_of(options.vgg) if options.vgg else "none"
@@ -174,11 +179,9 @@ def _set_up(
         run.restore(state, path)
     elif start is not None:
         run.warm_start(start)
-    seed = run.seed + processes.rank * 7919
-    pairs = PairMaker(faces, recipe.blur, seed=seed, device=options.device)
     if options.compiled:
         run.compile()
-    return run, pairs
+    return run
 
 
 def _step(run: Run, feed: Feed, phase: Phase, share: float) -> tuple[float, int]:

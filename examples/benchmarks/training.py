@@ -21,6 +21,7 @@ import torch
 from vidfacedeblur.models.registry import MODELS
 from vidfacedeblur.trainers.feed import Feed
 from vidfacedeblur.trainers.judging import hardware
+from vidfacedeblur.trainers.makers import Maker, open_maker
 from vidfacedeblur.trainers.pack import load_pack
 from vidfacedeblur.trainers.pairs import PairMaker
 from vidfacedeblur.trainers.recipe import Phase, Recipe
@@ -53,17 +54,17 @@ def wait(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def check_feed(maker: PairMaker, phase: Phase) -> None:
-    """Stop unless pairs made ahead are those of their steps."""
+def check_feed(maker: Maker, alone: PairMaker, phase: Phase) -> None:
+    """Stop unless pairs made ahead, and by other processes, are those of their steps."""
     with closing(Feed(maker, lambda step: phase)) as feed:
         for step in range(3):
-            expected = maker.batch(step, phase.batch, phase.crop)
+            expected = alone.batch(step, phase.batch, phase.crop)
             apart = [(a - b).abs().mean() for a, b in zip(feed.batch(step), expected, strict=True)]
             if max(apart) > 1e-3:
                 sys.exit("pairs made ahead are not those of their steps")
 
 
-def measure(recipe: Recipe, maker: PairMaker, phase: Phase, steps: int, compiled: bool) -> str:
+def measure(recipe: Recipe, maker: Maker, phase: Phase, steps: int, compiled: bool) -> str:
     """One row of the table."""
     torch.backends.cudnn.benchmark = True
     run = Run(recipe, device=maker.device)
@@ -101,10 +102,10 @@ def main() -> None:
         recipe = load_recipe(model, "default")
         last = recipe.phases[-1]
         phase = Phase(1.0, args.crop or last.crop, args.batch or last.batch)
-        maker = PairMaker(faces, recipe.blur, seed=0, device=args.device)
-        check_feed(maker, phase)
-        for compiled in (False, True)[: 1 + args.compile]:
-            print(measure(recipe, maker, phase, args.steps, compiled), flush=True)
+        with closing(open_maker(args.pack, recipe.blur, seed=0, device=args.device)) as maker:
+            check_feed(maker, PairMaker(faces, recipe.blur, seed=0, device=args.device), phase)
+            for compiled in (False, True)[: 1 + args.compile]:
+                print(measure(recipe, maker, phase, args.steps, compiled), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from vidfacedeblur.trainers.feed import Feed
+from vidfacedeblur.trainers.makers import open_maker
 from vidfacedeblur.trainers.pack import load_pack
 from vidfacedeblur.trainers.pairs import PairMaker
 from vidfacedeblur.trainers.recipe import BlurMix, Optimizer, Phase, Recipe
@@ -26,10 +27,13 @@ TINY = Recipe(
 
 
 def test_pairs_made_ahead_are_those_of_their_steps(pack: Path) -> None:
-    maker = PairMaker(load_pack(pack, "train"), BlurMix(), seed=0, device="cuda")
-    with closing(Feed(maker, lambda step: Phase(1.0, 64, 2 + step % 2))) as feed:
+    alone = PairMaker(load_pack(pack, "train"), BlurMix(), seed=0, device="cuda")
+    with (
+        closing(open_maker(pack, BlurMix(), seed=0, device="cuda")) as maker,
+        closing(Feed(maker, lambda step: Phase(1.0, 64, 2 + step % 2))) as feed,
+    ):
         for step in range(12):
-            expected = maker.batch(step, 2 + step % 2, 64)
+            expected = alone.batch(step, 2 + step % 2, 64)
             for ours, theirs in zip(feed.batch(step), expected, strict=True):
                 # Sums of spectra come in no fixed order, so a codec may round one pixel otherwise.
                 assert (ours - theirs).abs().mean() < 1e-3

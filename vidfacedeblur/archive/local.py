@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from vidfacedeblur.archive.link import Child
 from vidfacedeblur.archive.tasks import Heard, Setup, Task
 from vidfacedeblur.errors import EngineError, OptionError
+from vidfacedeblur.link import Child
 from vidfacedeblur.video.wire import error_of
 
 _MODULE = "vidfacedeblur.archive.process"

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vidfacedeblur.archive.link import Child, parent_link, receive
+from vidfacedeblur.link import Child, parent_link, receive
 from vidfacedeblur.video import glance
 
 _LONGEST_SECONDS = 30.0

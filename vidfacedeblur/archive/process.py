@@ -10,8 +10,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from vidfacedeblur.archive.link import parent_link, receive
 from vidfacedeblur.archive.tasks import Heard, Setup, Task
+from vidfacedeblur.link import parent_link, receive
 
 
 class _Stopped(BaseException):

@@ -1,6 +1,6 @@
-"""Between the driver and a process that works for it: JSON messages, both ways.
+"""Between a program and a process of its own that works for it: JSON messages, both ways.
 
-Nothing that comes from the process can make the driver run code, as a pickle could.
+Nothing that comes from the process can make the program run code, as a pickle could.
 """
 
 from __future__ import annotations
