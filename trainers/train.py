@@ -17,7 +17,7 @@ from vidfacedeblur.trainers.features import VggFeatures
 from vidfacedeblur.trainers.feed import Feed
 from vidfacedeblur.trainers.files import make_folder, sha256_of
 from vidfacedeblur.trainers.journal import Journal, Row
-from vidfacedeblur.trainers.makers import open_maker
+from vidfacedeblur.trainers.makers import Maker, open_maker
 from vidfacedeblur.trainers.pack import check_pack, load_pack
 from vidfacedeblur.trainers.pairs import validation_pairs
 from vidfacedeblur.trainers.processes import Processes, one_process
@@ -120,9 +120,7 @@ def train(
         return recipe.phase_at(run.progress.at(step).share(recipe, minutes))
 
     run.network.train()
-    seed = run.seed + processes.rank * 7919  # other pairs in each process that shares the work
-    maker = open_maker(options.pack, recipe.blur, seed=seed, device=options.device)
-    with closing(maker), closing(Feed(maker, phase_of)) as feed:
+    with closing(_maker(run, options)) as maker, closing(Feed(maker, phase_of)) as feed:
         while (share := run.progress.share(recipe, minutes)) < until:
             loss, crops = _step(run, feed, recipe.phase_at(share), share)
             losses.append(loss)
@@ -182,6 +180,12 @@ def _set_up(
     if options.compiled:
         run.compile()
     return run
+
+
+def _maker(run: Run, options: TrainOptions) -> Maker:
+    """What makes a run's pairs: others in each process that shares the work."""
+    seed = run.seed + run.processes.rank * 7919
+    return open_maker(options.pack, run.recipe.blur, seed=seed, device=options.device)
 
 
 def _step(run: Run, feed: Feed, phase: Phase, share: float) -> tuple[float, int]:

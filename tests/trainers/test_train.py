@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +29,7 @@ from vidfacedeblur.trainers.recipe import BlurMix, Loss, Optimizer, Phase, Recip
 from vidfacedeblur.trainers.recipe_files import load_recipe
 from vidfacedeblur.trainers.run import Run, load_checkpoint
 from vidfacedeblur.trainers.split import Split
-from vidfacedeblur.trainers.train import TrainOptions, _set_up, train
+from vidfacedeblur.trainers.train import TrainOptions, _maker, _set_up, train
 
 TINY = Recipe(
     "deblurgan",
@@ -371,8 +372,9 @@ def test_a_loss_that_is_not_read_at_once_ends_a_run_all_the_same() -> None:
 def test_each_process_draws_its_own_pairs(pack: Path, tmp_path: Path) -> None:
     batches = []
     for rank in (0, 1):
-        _, maker = _set_up(TINY, options(pack, tmp_path / str(rank)), Processes(rank, 1), None)
-        batches.append(maker.batch(0, 2, 32)[0])
+        settings = options(pack, tmp_path / str(rank))
+        with closing(_maker(_set_up(TINY, settings, Processes(rank, 1), None), settings)) as maker:
+            batches.append(maker.batch(0, 2, 32)[0])
     assert not torch.equal(*batches)
 
 
