@@ -91,6 +91,7 @@ def evaluate(args: argparse.Namespace) -> None:
     if not args.sets:
         raise OptionError(f"--sets needs one of {', '.join(SETS)}")
     _check_outputs(args)
+    commit = code_version()  # of what runs here; what is written below changes the checkout
     with ExitStack() as stack:
         candidates = _candidates(args, stack)
         texts, scores = [], {}
@@ -101,7 +102,7 @@ def evaluate(args: argparse.Namespace) -> None:
             sys.stdout.write(texts[-1] + "\n\n")
             if args.out:
                 _picture(args.out, chosen, data, candidates)
-    text = "\n\n".join([_weights_section(candidates), *texts])
+    text = "\n\n".join([_weights_section(candidates, commit), *texts])
     if args.out:
         (args.out / "results.md").write_text(text + "\n", encoding="utf-8")
         report.write_csv(args.out / "results.csv", scores)
@@ -109,7 +110,7 @@ def evaluate(args: argparse.Namespace) -> None:
         report.insert(args.readme, text)
     if args.cards:
         for candidate in candidates:
-            _fill_card(candidate, scores)
+            _fill_card(candidate, scores, commit)
 
 
 def _check_outputs(args: argparse.Namespace) -> None:
@@ -179,12 +180,12 @@ def _section(chosen: FixedSet, scores: Sequence[Score]) -> str:
     return f"{title}\n\n{report.main_table(scores)}\n\n{groups}"
 
 
-def _weights_section(candidates: Sequence[_Candidate]) -> str:
+def _weights_section(candidates: Sequence[_Candidate], commit: str) -> str:
     network = candidates[0].deblurrer.network
     weights = ", ".join(f"{c.label} `{c.model.sha256[:12]}`" for c in candidates)
     return (
         f"Weights (sha256): {weights}. Engine {network.engine} on {hardware(network.device)};"
-        f" commit {code_version()[:12]}. `vidfacedeblur-train evaluate` wrote this."
+        f" commit {commit[:12]}. `vidfacedeblur-train evaluate` wrote this."
     )
 
 
@@ -194,7 +195,7 @@ def _picture(out: Path, chosen: FixedSet, data: Path, candidates: Sequence[_Cand
     save_png(out / f"{chosen.name.replace(' ', '-')}.png", report.picture(pairs, networks))
 
 
-def _fill_card(candidate: _Candidate, scores: dict[str, list[Score]]) -> None:
+def _fill_card(candidate: _Candidate, scores: dict[str, list[Score]], commit: str) -> None:
     """Put the figures into the card beside a weights file, if it has one."""
     path = candidate.model.path.with_suffix(".json")
     if not path.is_file():
@@ -205,7 +206,7 @@ def _fill_card(candidate: _Candidate, scores: dict[str, list[Score]]) -> None:
     card["evaluation"] = {
         "engine": network.engine,
         "device": hardware(network.device),
-        "commit": code_version(),
+        "commit": commit,
         "sets": {name: report.figures(own, candidate.label) for name, own in scores.items()},
     }
     write_json(path, card)
