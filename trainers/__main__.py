@@ -95,6 +95,9 @@ def _add_training(found: _Commands[argparse.ArgumentParser], model: str) -> None
     p.add_argument("--start", type=Path, metavar="WEIGHTS", help="trained weights to start at")
     p.add_argument("--vgg", type=Path, help="VGG-19 weights, for a perceptual loss")
     p.add_argument("--compile", action="store_true", help="compile the network; pays on a GPU")
+    p.add_argument(
+        "--makers", type=int, help="processes that make pairs beside the run (3 for a GPU, else 0)"
+    )
     p.set_defaults(run=commands.train_model, model=model)
 
 

@@ -150,6 +150,7 @@ def train_model(args: argparse.Namespace) -> None:
             threads=args.threads,
             vgg=args.vgg,
             compiled=args.compile,
+            makers=args.makers,
         )
         if recipe.loss.perceptual and args.vgg is None and processes.first:
             say("no --vgg: features of the face detector's O-Net stand in for VGG-19's")

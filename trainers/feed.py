@@ -14,11 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from vidfacedeblur.trainers.makers import PROCESSES, Maker
+from vidfacedeblur.trainers.makers import Maker
 from vidfacedeblur.trainers.recipe import Phase
-
-_AHEAD = 2 * PROCESSES
-"""Batches that are being made or wait."""
 
 Pairs = tuple[Tensor, Tensor]
 
@@ -36,7 +33,7 @@ class Feed:
         self._begun: dict[int, Future[Pairs]] = {}
         self._own = threading.local()
         self._threads = (
-            ThreadPoolExecutor(PROCESSES, thread_name_prefix="vidfacedeblur-pairs")
+            ThreadPoolExecutor(maker.lanes, thread_name_prefix="vidfacedeblur-pairs")
             if maker.device.startswith("cuda")
             else None
         )
@@ -45,7 +42,7 @@ class Feed:
         """The pairs of a step; steps must be asked for in order."""
         if self._threads is None:
             return self._made(step, self._phase_of(step))
-        for number in range(step, step + _AHEAD):
+        for number in range(step, step + 2 * self._maker.lanes):
             if number not in self._begun:
                 phase = self._phase_of(number)
                 self._begun[number] = self._threads.submit(self._made_beside, number, phase)

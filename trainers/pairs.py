@@ -33,6 +33,8 @@ class PairMaker:
     alone: a resumed run gets the pairs it would have had, and threads may make several batches.
     """
 
+    lanes = 3
+
     def __init__(self, faces: Faces, mix: BlurMix, *, seed: int, device: str) -> None:
         if seed < 0:
             raise OptionError(f"--seed must be 0 or more, got {seed}")

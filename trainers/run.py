@@ -112,8 +112,7 @@ class Run:
     def compile(self) -> None:
         """Have the steps' network compiled when it is first used; on a GPU, recorded too.
 
-        A recording (CUDA graph) is replayed by one call, which leaves Python's lock to the threads
-        that make pairs: with them, an H200 took 34 steps a second of deblurgan instead of 17.
+        A recording (CUDA graph) is replayed by one call, and Python has less to do for a step.
         """
         mode = "reduce-overhead" if self._on_gpu else None
         # A wrapper, so that validation does not have the network compiled once more.

@@ -47,10 +47,15 @@ class TrainOptions:
     """VGG-19 weights, for recipes with a perceptual loss."""
     compiled: bool = False
     """Compile the network; pays on a GPU, after two minutes."""
+    makers: int | None = None
+    """Processes that make pairs beside the run, each with the pack in memory of its own; 0: none.
+    None: three for a GPU."""
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise OptionError(f"--threads must be 1 or more, got {self.threads}")
+        if self.makers is not None and self.makers < 0:
+            raise OptionError(f"--makers must be 0 or more, got {self.makers}")
         if not self.check_every > 0:
             raise OptionError(f"--check-every must be more than 0, got {self.check_every:g}")
         if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
@@ -105,8 +110,6 @@ def train(
     journal = Journal(options.out, resumed_at=run.progress.step) if processes.first else None
     held_out = validation_pairs(recipe.blur, load_pack(options.pack, "val"), options.device)
     losses: list[float] = []
-    clock = time.perf_counter()
-    next_check = run.progress.seconds + options.check_every
 
     def check() -> None:
         with run.averaged() as network:
@@ -120,7 +123,11 @@ def train(
         return recipe.phase_at(run.progress.at(step).share(recipe, minutes))
 
     run.network.train()
-    with closing(_maker(run, options)) as maker, closing(Feed(maker, phase_of)) as feed:
+    maker = _maker(run, options)
+    # The maker is closed first: the feed's threads may wait for it.
+    with closing(Feed(maker, phase_of)) as feed, closing(maker):
+        clock = time.perf_counter()
+        next_check = run.progress.seconds + options.check_every
         while (share := run.progress.share(recipe, minutes)) < until:
             loss, crops = _step(run, feed, recipe.phase_at(share), share)
             losses.append(loss)
@@ -184,8 +191,13 @@ def _set_up(
 
 def _maker(run: Run, options: TrainOptions) -> Maker:
     """What makes a run's pairs: others in each process that shares the work."""
-    seed = run.seed + run.processes.rank * 7919
-    return open_maker(options.pack, run.recipe.blur, seed=seed, device=options.device)
+    return open_maker(
+        options.pack,
+        run.recipe.blur,
+        seed=run.seed + run.processes.rank * 7919,
+        device=options.device,
+        processes=options.makers,
+    )
 
 
 def _step(run: Run, feed: Feed, phase: Phase, share: float) -> tuple[float, int]:
@@ -211,6 +223,7 @@ def _step(run: Run, feed: Feed, phase: Phase, share: float) -> tuple[float, int]
 def _largest_batch(run: Run, phase: Phase, share: float) -> int:
     """The largest half, quarter and so on of a phase's batch that a step fits in; 0 if none."""
     batch = phase.batch // 2  # the run ends here, so trial steps may spoil its weights
+    run.forward = run.network  # to compile it for each would take minutes
     while batch:
         run.optimizer.zero_grad(set_to_none=True)
         if run.device.startswith("cuda"):

@@ -35,12 +35,14 @@ class Child:
         self.link, theirs = Pipe()
         with theirs:
             handle = theirs.fileno()
+            path = os.pathsep.join(filter(None, sys.path))
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, str(handle), str(os.getpid())],
+                # Without the folder that it is started in, whose files may have our modules' names.
+                [sys.executable, "-P", "-m", module, str(handle), str(os.getpid())],
                 pass_fds=(handle,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, "PYTHONPATH": path, **(environment or {})},
             )
         with suppress(OSError):
             self.send(first)
@@ -67,7 +69,7 @@ class Child:
 
     def ending(self) -> str:
         """How a process that is gone ended, in words."""
-        code = self._process.wait()
+        code = self._waited()
         if code >= 0:
             return f"the worker ended with exit code {code}"
         with suppress(ValueError):
@@ -85,11 +87,15 @@ class Child:
     def close(self) -> None:
         """Let go of the link, at which an idle process ends, and see it end."""
         self.link.close()
+        self._waited()
+
+    def _waited(self) -> int:
+        """How a process ends that should; it is killed if it does not."""
         try:
-            self._process.wait(_GRACE_SECONDS)
+            return self._process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            return self._process.wait()
 
 
 def receive(link: Connection) -> dict[str, Any]:

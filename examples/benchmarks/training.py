@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="instead of the recipe's")
     parser.add_argument("--crop", type=int, help="instead of the recipe's")
     parser.add_argument("--compile", action="store_true", help="time compiled networks too")
+    parser.add_argument("--makers", type=int, help="processes that make pairs")
     args = parser.parse_args()
     faces = load_pack(args.pack, "train")
     print(f"{hardware(args.device)}, torch {torch.__version__}, commit {code_version()}")
@@ -102,7 +103,10 @@ def main() -> None:
         recipe = load_recipe(model, "default")
         last = recipe.phases[-1]
         phase = Phase(1.0, args.crop or last.crop, args.batch or last.batch)
-        with closing(open_maker(args.pack, recipe.blur, seed=0, device=args.device)) as maker:
+        opened = open_maker(
+            args.pack, recipe.blur, seed=0, device=args.device, processes=args.makers
+        )
+        with closing(opened) as maker:
             check_feed(maker, PairMaker(faces, recipe.blur, seed=0, device=args.device), phase)
             for compiled in (False, True)[: 1 + args.compile]:
                 print(measure(recipe, maker, phase, args.steps, compiled), flush=True)

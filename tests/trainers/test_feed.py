@@ -19,6 +19,7 @@ class Maker:
     """Makes batches that say which they are; one of them may fail."""
 
     device = "cuda"
+    lanes = 3
 
     def __init__(self, fails: int = -1) -> None:
         self.fails = fails
