@@ -82,7 +82,9 @@ def test_only_what_gains_and_fits_is_replaced() -> None:
 def test_bundled_networks_are_the_same_at_every_size_they_take(name: str) -> None:
     spec = deblur_spec(load_model(name))
     fast = for_cpu(spec)
-    assert any(isinstance(layer, FastConv) for layer in fast.modules())
+    # At a quarter of its sides deepdeblur's kernels would not always find whole tiles.
+    replaced = any(isinstance(layer, FastConv) for layer in fast.modules())
+    assert replaced == (name != "deepdeblur")
     for size in ((32, 32), (64, 96), (32 + spec.multiple, 64)):
         images = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
         with torch.inference_mode():
