@@ -1,8 +1,8 @@
 """Batches made ahead of the steps that learn from them, so that a GPU never waits for its pairs.
 
 Making a pair takes codecs and chance, which work on the CPU; a GPU would idle meanwhile. Threads
-wait here for what `makers` has processes make. On a CPU there is nothing to gain: it has one thing
-to do at a time.
+wait here for what `pair_makers` has processes make. On a CPU there is nothing to gain: it has one
+thing to do at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from vidfacedeblur.trainers.makers import Maker
+from vidfacedeblur.trainers.pair_makers import Maker
 from vidfacedeblur.trainers.recipe import Phase
 
 Pairs = tuple[Tensor, Tensor]

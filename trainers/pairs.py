@@ -34,6 +34,7 @@ class PairMaker:
     """
 
     lanes = 3
+    """How many threads may as well ask for batches at once; more have too little Python."""
 
     def __init__(self, faces: Faces, mix: BlurMix, *, seed: int, device: str) -> None:
         if seed < 0:

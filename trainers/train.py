@@ -17,8 +17,8 @@ from vidfacedeblur.trainers.features import VggFeatures
 from vidfacedeblur.trainers.feed import Feed
 from vidfacedeblur.trainers.files import make_folder, sha256_of
 from vidfacedeblur.trainers.journal import Journal, Row
-from vidfacedeblur.trainers.makers import Maker, open_maker
 from vidfacedeblur.trainers.pack import check_pack, load_pack
+from vidfacedeblur.trainers.pair_makers import Maker, open_maker
 from vidfacedeblur.trainers.pairs import validation_pairs
 from vidfacedeblur.trainers.processes import Processes, one_process
 from vidfacedeblur.trainers.recipe import Phase, Recipe

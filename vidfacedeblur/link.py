@@ -20,6 +20,15 @@ _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 10.0
 
 
+def own_module(module: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    """Command and environment that run a module of ours as this process would import it.
+
+    Not from the folder that it is started in, whose files may have our modules' names.
+    """
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    return command, os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 class Child:
     """A process of our own that runs one of our modules, and the link to it.
 
@@ -35,14 +44,13 @@ class Child:
         self.link, theirs = Pipe()
         with theirs:
             handle = theirs.fileno()
-            path = os.pathsep.join(filter(None, sys.path))
+            command, ours = own_module(module, str(handle), str(os.getpid()))
             self._process = subprocess.Popen(
-                # Without the folder that it is started in, whose files may have our modules' names.
-                [sys.executable, "-P", "-m", module, str(handle), str(os.getpid())],
+                command,
                 pass_fds=(handle,),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+                env={**ours, **(environment or {})},
             )
         with suppress(OSError):
             self.send(first)
@@ -121,4 +129,4 @@ def parent_link(arguments: Sequence[str]) -> Connection:
     return Connection(handle)
 
 
-__all__ = ["Child", "parent_link", "receive"]
+__all__ = ["Child", "own_module", "parent_link", "receive"]

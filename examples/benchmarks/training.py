@@ -21,8 +21,8 @@ import torch
 from vidfacedeblur.models.registry import MODELS
 from vidfacedeblur.trainers.feed import Feed
 from vidfacedeblur.trainers.judging import hardware
-from vidfacedeblur.trainers.makers import Maker, open_maker
 from vidfacedeblur.trainers.pack import load_pack
+from vidfacedeblur.trainers.pair_makers import Maker, open_maker
 from vidfacedeblur.trainers.pairs import PairMaker
 from vidfacedeblur.trainers.recipe import Phase, Recipe
 from vidfacedeblur.trainers.recipe_files import load_recipe

@@ -31,8 +31,6 @@ class Maker:
             raise MemoryError("no room")
         return torch.full((count, crop), number), torch.full((count, crop), -number)
 
-    def close(self) -> None: ...
-
 
 class Stream:
     def synchronize(self) -> None: ...

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from vidfacedeblur.trainers.feed import Feed
-from vidfacedeblur.trainers.makers import open_maker
 from vidfacedeblur.trainers.pack import load_pack
+from vidfacedeblur.trainers.pair_makers import open_maker
 from vidfacedeblur.trainers.pairs import PairMaker
 from vidfacedeblur.trainers.recipe import BlurMix, Optimizer, Phase, Recipe
 from vidfacedeblur.trainers.run import Run, load_checkpoint

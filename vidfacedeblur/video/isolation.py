@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import numpy as np
 
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import DamagedInputError, OutputError
+from vidfacedeblur.link import own_module
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video.draft import clear_leftovers
 from vidfacedeblur.video.frames import rows_of
@@ -57,19 +57,10 @@ class Child:
         self._closed = threading.Event()
         pipes = [os.pipe() for _ in range(3)]
         (frames, out), (edits, told), (results, said) = pipes
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "vidfacedeblur.video.child",
-                f"{out}",
-                f"{edits}",
-                f"{said}",
-            ],
-            pass_fds=(out, edits, said),
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        command, environment = own_module(
+            "vidfacedeblur.video.child", f"{out}", f"{edits}", f"{said}"
         )
+        self.process = subprocess.Popen(command, pass_fds=(out, edits, said), env=environment)
         for handle in (out, edits, said):
             os.close(handle)
         self.frames, self.results = Wire(frames, reads=True), Wire(results, reads=True)

@@ -17,7 +17,7 @@ import torch
 
 from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.link import Child
-from vidfacedeblur.trainers.makers import Maker, Makers, open_maker
+from vidfacedeblur.trainers.pair_makers import Maker, Makers, open_maker
 from vidfacedeblur.trainers.pairs import PairMaker
 from vidfacedeblur.trainers.recipe import BlurMix, Optimizer, Phase, Recipe
 from vidfacedeblur.trainers.train import Pace, TrainOptions, train
@@ -52,7 +52,7 @@ def children_of(pid: int) -> list[int]:
     for line in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             words = line.read_bytes().split(b"\0")
-            if b"vidfacedeblur.trainers.making" in words and str(pid).encode() in words:
+            if b"vidfacedeblur.trainers.pair_process" in words and str(pid).encode() in words:
                 found.append(int(line.parent.name))
     return [child for child in found if runs(child)]
 
@@ -91,7 +91,7 @@ def test_a_process_that_is_killed_is_told_of(makers: Makers) -> None:
     for pid in pids(makers):
         os.kill(pid, signal.SIGKILL)
     for _ in range(3):
-        with pytest.raises(RuntimeError, match=r"is gone: it was killed by SIGKILL \(memory"):
+        with pytest.raises(RuntimeError, match="is gone: the worker was killed by SIGKILL; if"):
             makers.batch(0, 1, 64)
 
 
@@ -147,7 +147,7 @@ def test_they_end_with_what_asked_for_them(pack: Path) -> None:
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from vidfacedeblur.trainers.makers import Makers\n"
+        "from vidfacedeblur.trainers.pair_makers import Makers\n"
         "from vidfacedeblur.trainers.recipe import BlurMix\n"
         "makers = Makers(Path(sys.argv[1]), BlurMix(), seed=0, device='cpu', processes=2)\n"
         "makers.batch(0, 1, 64)\n"

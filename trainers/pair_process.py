@@ -1,4 +1,4 @@
-"""A process that makes pairs: python -m vidfacedeblur.trainers.making HANDLE PARENT."""
+"""A process that makes pairs: python -m vidfacedeblur.trainers.pair_process HANDLE PARENT."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def _serve(link: Connection, first: dict[str, Any]) -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
     except Exception as error:  # noqa: BLE001 - the parent raises it
-        if not isinstance(error, (VidFaceDeblurError, MemoryError)):
+        known = isinstance(error, (VidFaceDeblurError, MemoryError))
+        if not known and "out of memory" not in str(error):
             traceback.print_exc()  # a mistake of ours: its place is in no message
         link.send_bytes(json.dumps(error_values(error)).encode())
 

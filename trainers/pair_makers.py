@@ -31,7 +31,7 @@ class Maker(Protocol):
 
     device: str
     lanes: int
-    """Threads that it is worth to have wait for batches."""
+    """How many threads may as well ask for batches at once."""
 
     def batch(self, number: int, count: int, crop: int) -> tuple[Tensor, Tensor]:
         """Make one batch of (count, 3, crop, crop) pairs, (blurred, sharp) in [-1, 1]."""
@@ -78,7 +78,7 @@ class Makers:
         first = {"pack": str(pack.absolute()), "mix": asdict(mix), "seed": seed, "device": device}
         try:
             for _ in range(processes):
-                self._children.append(Child("vidfacedeblur.trainers.making", first))
+                self._children.append(Child("vidfacedeblur.trainers.pair_process", first))
             for child in self._children:
                 _hear(child)
                 self._free.put(child)
@@ -138,11 +138,12 @@ def _hear(child: Child) -> None:
     if not answer:
         return
     error = error_of(answer)
-    if "OutOfMemory" in str(error) or "out of memory" in str(error) or "MemoryError" in str(error):
+    if "MemoryError" in str(error) or "out of memory" in str(error):  # Python's, torch's, CUDA's
         raise MemoryError(str(error))
     raise error
 
 
 def _gone(child: Child) -> RuntimeError:
-    how = child.ending().replace("the worker", "it").replace("SIGKILL", "SIGKILL (memory ran out?)")
-    return RuntimeError(f"a process that makes pairs is gone: {how}")
+    how = child.ending()
+    hint = "; if for want of memory, take fewer (--makers)" if "SIGKILL" in how else ""
+    return RuntimeError(f"a process that makes pairs is gone: {how}{hint}")
