@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 import torch
 from torch import distributed, nn
@@ -70,6 +71,11 @@ def processes_of(device: str) -> Iterator[tuple[Processes, str]]:
     if on_gpu:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
+    # Its functions take the group as a default when they are imported, which the first optimizer
+    # does. They would keep it, with its threads, to the end of Python, and a thread that lets go of
+    # a tensor only then aborts the process.
+    import_module("torch.distributed.nn.functional")
+
     distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
         yield Processes(distributed.get_rank(), count), device

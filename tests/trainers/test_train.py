@@ -206,6 +206,10 @@ with processes_of("cpu") as (processes, device):
     for mine, first, again in zip(ours, theirs, resumed):
         assert torch.equal(mine, first), "the processes differ"
         assert torch.equal(mine, again), "a resumed run differs"
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    assert any("gloo" in name for name in names), names
+names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+assert not any("gloo" in name for name in names), "threads outlive the group"
 """
 
 
