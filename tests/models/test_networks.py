@@ -29,6 +29,34 @@ def test_parameter_count(name: str) -> None:
     assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("deblurgan", {"wide": 8}, "unknown setting.*wide"),
+        ("deblurgan", {"width": "big"}, "width must be a whole number of 1 or more, got 'big'"),
+        ("deblurgan", {"width": True}, "width must be a whole number of 1 or more, got True"),
+        ("deblurgan", {"blocks": 0}, "blocks must be a whole number of 1 or more, got 0"),
+        ("deblurgan", {"dropout": [1]}, r"dropout must be a number, got \[1\]"),
+        ("deblurgan", {"dropout": 1.0}, "dropout must be 0 or more and below 1, got 1"),
+        ("deblurgan", {"dropout": float("nan")}, "dropout must be 0 or more and below 1, got nan"),
+        ("deblurgan", {"leaky": 1}, "leaky must be true or false, got 1"),
+        ("deblurgan", {"upsampling": "cubic"}, "upsampling must be resize or transposed, got 'cub"),
+        ("deblurganv2", {"channels": 1}, "channels must be 2 or more, got 1"),
+        ("deepdeblur", {"kernels": 3}, "kernels must be a list of whole numbers, got 3"),
+        ("deepdeblur", {"kernels": [3.5]}, r"kernels must be a list of whole numbers, got \[3.5\]"),
+        ("deepdeblur", {"kernels": [3]}, "must have the same length"),
+        ("deepdeblur", {"kernels": [], "branches": [], "reductions": []}, "a branch or more"),
+        ("deepdeblur", {"kernels": [0, 3, 5, 7, 14]}, "must be 1 or more"),
+        ("deepdeblur", {"scale": 3}, "scale must be 1, 2 or 4, got 3"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named(
+    name: str, values: dict[str, object], message: str
+) -> None:
+    with pytest.raises(WeightsError, match=message):
+        make_config(name, values)
+
+
 @pytest.mark.parametrize("upsampling", ["resize", "transposed"])
 def test_deblurgan_has_two_convolutions_a_block(upsampling: str) -> None:
     network = DeblurGAN(DeblurGANConfig(upsampling=upsampling))  # type: ignore[arg-type]

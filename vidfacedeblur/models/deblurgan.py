@@ -41,6 +41,10 @@ class DeblurGANConfig:
     """Leaky ReLU (slope 0.2) in place of ReLU."""
     upsampling: Upsampling = "resize"
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be 0 or more and below 1, got {self.dropout:g}")
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with instance norm around an activation and dropout, plus the input."""

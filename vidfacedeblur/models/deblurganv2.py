@@ -33,9 +33,13 @@ class DeblurGANv2Config:
 
     backbone: Literal["mobilenet_v2", "inception_resnet_v2"] = "mobilenet_v2"
     channels: int = 128
-    """Channels of the pyramid's maps."""
+    """Channels of the pyramid's maps; the finest has half as many."""
     head_channels: int = 64
     """Channels that each pyramid level brings to the concatenation."""
+
+    def __post_init__(self) -> None:
+        if self.channels < 2:
+            raise ValueError(f"channels must be 2 or more, got {self.channels}")
 
 
 def _conv_norm_relu(channels_in: int, channels_out: int) -> nn.Sequential:

@@ -51,6 +51,10 @@ class DeepDeblurConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if not len(self.kernels) == len(self.branches) == len(self.reductions):
             raise ValueError("kernels, branches and reductions must have the same length")
+        if not self.kernels:
+            raise ValueError("a module needs a branch or more")
+        if min(self.kernels + self.branches) < 1 or min(self.reductions) < 0:
+            raise ValueError("kernels and branches must be 1 or more, reductions 0 or more")
         if self.scale not in (1, 2, 4):
             raise ValueError(f"scale must be 1, 2 or 4, got {self.scale}")
 

@@ -69,7 +69,7 @@ def load_model(name: str, path: Path | None = None) -> LoadedModel:
         raise WeightsError(f"{path} has the format {metadata['format']!r}, not {_FORMAT!r}")
     if metadata.get("model", name) != name:
         raise WeightsError(f"{path} holds weights of {metadata['model']}, not of {name}")
-    config = make_config(name, _config_values(metadata, path))
+    config = _config(name, metadata, path)
     network = _make(name, config, state, path)
     _fill(network, state, path)
     return LoadedModel(name, network.eval(), config, digest, path)
@@ -119,14 +119,17 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         ) from error
 
 
-def _config_values(metadata: dict[str, str], path: Path) -> dict[str, Any]:
+def _config(name: str, metadata: dict[str, str], path: Path) -> Any:
     try:
         values = json.loads(metadata.get("config", "{}"))
     except ValueError as error:
         raise WeightsError(f"the configuration inside {path} is not valid JSON") from error
     if not isinstance(values, dict):
         raise WeightsError(f"the configuration inside {path} is not a table of settings")
-    return values
+    try:
+        return make_config(name, values)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
 
 
 def _make(name: str, config: Any, state: dict[str, Tensor], path: Path) -> nn.Module:
