@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import vidfacedeblur
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,10 +23,11 @@ def test_importing_loads_no_torch() -> None:
     assert run(code) == "False False"
 
 
-def test_help_loads_no_torch() -> None:
+@pytest.mark.parametrize("module", ["cli", "cli.live", "engines.__main__", "trainers.__main__"])
+def test_help_loads_no_torch(module: str) -> None:
     code = (
         "import sys, contextlib, io\n"
-        "from vidfacedeblur.cli import main\n"
+        f"from vidfacedeblur.{module} import main\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
         "    main(['--help'])\n"
         "print('torch' in sys.modules)"

@@ -1,28 +1,27 @@
-"""The command ``vidfacedeblur-train``: prepare, train, export, mix, convert, evaluate, quantize."""
+"""The command ``vidfacedeblur-train``: prepare, train, export, mix, convert, evaluate, quantize.
+
+Nothing here loads torch before there is work to do, so ``--help`` and mistakes answer at once.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-
-import torch
 
 from vidfacedeblur.errors import InputError, VidFaceDeblurError
 from vidfacedeblur.models.registry import MODELS
-from vidfacedeblur.trainers import commands, judging, quantizing
-from vidfacedeblur.trainers.convert import CONVERTIBLE
-from vidfacedeblur.trainers.datasets import LAYOUTS
-from vidfacedeblur.trainers.fixed_sets import SETS
-from vidfacedeblur.trainers.pack import QUALITY
+from vidfacedeblur.trainers.names import CONVERTIBLE, LAYOUTS, QUALITY, SETS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code: 0, or another with one line on standard error."""
     args = _parser().parse_args(argv)
     try:
-        args.run(args)
+        module, function = args.run.split(".")
+        getattr(import_module(f"vidfacedeblur.trainers.{module}"), function)(args)
     except VidFaceDeblurError as error:
         sys.stderr.write(f"vidfacedeblur-train: {error}\n")
         return 3 if isinstance(error, InputError) else 2
@@ -72,7 +71,7 @@ def _add_prepare(found: _Commands[argparse.ArgumentParser]) -> None:
     p.add_argument("--split", type=Path, help="CSV of identity and split (train, val, test)")
     p.add_argument("--seed", type=int, default=0, help="of the 70:30 split by identity")
     p.add_argument("--background", action="store_true", help="what is no face, to compare with")
-    p.set_defaults(run=commands.prepare)
+    p.set_defaults(run="commands.prepare")
 
 
 def _add_training(found: _Commands[argparse.ArgumentParser], model: str) -> None:
@@ -89,7 +88,7 @@ def _add_training(found: _Commands[argparse.ArgumentParser], model: str) -> None
         metavar="SECONDS",
         help="validation, sample picture and checkpoint",
     )
-    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    p.add_argument("--device", help="cpu or cuda; a GPU, if there is one")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, help="CPU threads")
     p.add_argument("--start", type=Path, metavar="WEIGHTS", help="trained weights to start at")
@@ -98,7 +97,7 @@ def _add_training(found: _Commands[argparse.ArgumentParser], model: str) -> None
     p.add_argument(
         "--makers", type=int, help="processes that make pairs beside the run (3 for a GPU, else 0)"
     )
-    p.set_defaults(run=commands.train_model, model=model)
+    p.set_defaults(run="commands.train_model", model=model)
 
 
 def _add_export(found: _Commands[argparse.ArgumentParser]) -> None:
@@ -109,7 +108,7 @@ def _add_export(found: _Commands[argparse.ArgumentParser]) -> None:
     p.add_argument("--licence", required=True, help="terms of the weights, for the card")
     p.add_argument("--hardware", help="what the run was trained on, if not this machine")
     p.add_argument("--note", default="", help="a sentence for the card")
-    p.set_defaults(run=judging.export)
+    p.set_defaults(run="judging.export")
 
 
 def _add_mix(found: _Commands[argparse.ArgumentParser]) -> None:
@@ -119,7 +118,7 @@ def _add_mix(found: _Commands[argparse.ArgumentParser]) -> None:
     p.add_argument("second", type=Path, help="weights")
     p.add_argument("--share", type=float, default=0.5, help="of the second, 0 to 1")
     p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.safetensors")
-    p.set_defaults(run=commands.mix)
+    p.set_defaults(run="commands.mix")
 
 
 def _add_convert(found: _Commands[argparse.ArgumentParser]) -> None:
@@ -127,7 +126,7 @@ def _add_convert(found: _Commands[argparse.ArgumentParser]) -> None:
     p.add_argument("checkpoint", type=Path)
     p.add_argument("--model", required=True, choices=CONVERTIBLE)
     p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.safetensors")
-    p.set_defaults(run=commands.convert)
+    p.set_defaults(run="commands.convert")
 
 
 def _add_evaluate(found: _Commands[argparse.ArgumentParser]) -> None:
@@ -140,14 +139,14 @@ def _add_evaluate(found: _Commands[argparse.ArgumentParser]) -> None:
         help="all that have bundled weights, unless named",
     )
     p.add_argument("--data", type=Path, help="folder with faces/, videos/ and benchmark/")
-    p.add_argument("--sets", nargs="*", default=list(SETS), choices=list(SETS), metavar="SET")
+    p.add_argument("--sets", nargs="*", default=list(SETS), choices=SETS, metavar="SET")
     p.add_argument("--limit", type=int, help="only so many pairs, spread over each set")
     p.add_argument("--engine", default="auto")
     p.add_argument("--device", default="auto")
     p.add_argument("-o", "--out", type=Path, help="folder for the tables and pictures")
     p.add_argument("--readme", type=Path, help="file whose results section is replaced")
     p.add_argument("--cards", action="store_true", help="put the figures into the weights' cards")
-    p.set_defaults(run=judging.evaluate)
+    p.set_defaults(run="judging.evaluate")
 
 
 def _add_quantize(found: _Commands[argparse.ArgumentParser]) -> None:
@@ -160,16 +159,16 @@ def _add_quantize(found: _Commands[argparse.ArgumentParser]) -> None:
     p.add_argument("--limit", type=int, help="judge on so many pairs, spread over the set")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("-o", "--out", type=Path, required=True, help="folder for the files")
-    p.set_defaults(run=quantizing.quantize_model)
+    p.set_defaults(run="quantizing.quantize_model")
 
 
 def _add_list_set(found: _Commands[argparse.ArgumentParser]) -> None:
     p = found.add_parser("list-set", help="draw up the list of a fixed set anew")
-    p.add_argument("set", choices=list(SETS))
+    p.add_argument("set", choices=SETS)
     p.add_argument("data", type=Path, help="the set's own folder")
     p.add_argument("-o", "--out", type=Path, required=True, metavar="FILE.csv")
     p.add_argument("--split", type=Path, help="CSV of identity and split, for averaged-video")
-    p.set_defaults(run=judging.list_set)
+    p.set_defaults(run="judging.list_set")
 
 
 if __name__ == "__main__":

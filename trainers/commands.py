@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from tqdm import tqdm
 
 from vidfacedeblur.errors import InputError, OptionError
@@ -139,7 +140,8 @@ def train_model(args: argparse.Namespace) -> None:
     recipe = load_recipe(args.model, args.recipe)
     if args.steps is not None:
         recipe = dataclasses.replace(recipe, steps=args.steps)
-    with processes_of(args.device) as (processes, device):
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with processes_of(device) as (processes, device):
         options = TrainOptions(
             pack=args.data,
             out=args.out,

@@ -35,12 +35,10 @@ from torch import Tensor
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError, WeightsError
 from vidfacedeblur.models.registry import entry, make_config, make_network
 from vidfacedeblur.models.weights import save_model
+from vidfacedeblur.trainers.names import CONVERTIBLE
 
 Rules = list[tuple[str, str]]
 """Patterns and what replaces them, applied one after the other to a published key."""
-
-CONVERTIBLE = ("deblurgan", "deblurganv2", "deblurganv2-inception")
-"""Models of which checkpoints were published."""
 
 _STATISTICS = r"\.(running_mean|running_var|num_batches_tracked)$"
 _BLOCK = re.compile(r"model\.(\d+)\.conv_block\.(\d+)\.weight")

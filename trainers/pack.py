@@ -19,6 +19,7 @@ from torch import Tensor
 from vidfacedeblur.errors import InputError
 from vidfacedeblur.faces import MARGIN
 from vidfacedeblur.trainers.files import whole_file
+from vidfacedeblur.trainers.names import QUALITY
 from vidfacedeblur.trainers.split import Split
 from vidfacedeblur.types import ByteImage, FloatImage
 
@@ -28,8 +29,6 @@ CROP_SIDE = 128
 """Side of the pipeline's crop within a packed face; the rest is room for the blur."""
 PACK_MARGIN = ((1 + 2 * MARGIN) * PACK_SIDE / CROP_SIDE - 1) / 2
 """Margin of a packed face, as a share of the box's longer side."""
-QUALITY = 98
-"""WebP's, of 100: 7 KB and 45 dB a face. 90 takes half of that, at 41 dB."""
 
 
 @dataclass(frozen=True)

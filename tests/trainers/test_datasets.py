@@ -10,6 +10,7 @@ import pytest
 from tests_support import portrait, write_portrait_clip
 
 from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.trainers import names
 from vidfacedeblur.trainers.datasets import LAYOUTS, Clip, DataSet, read_dataset, splitted
 from vidfacedeblur.trainers.media import read_picture
 
@@ -139,7 +140,7 @@ BROKEN = {
 
 
 def test_every_layout_is_tested() -> None:
-    assert TREES.keys() == LAYOUTS.keys() == BROKEN.keys()
+    assert TREES.keys() == LAYOUTS.keys() == BROKEN.keys() == set(names.LAYOUTS)
 
 
 @pytest.mark.parametrize("layout", TREES)
