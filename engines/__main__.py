@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 from vidfacedeblur.config import CROP_SIZES, ModelOptions
 from vidfacedeblur.console import say
-from vidfacedeblur.errors import EngineUnavailableError, OptionError, VidFaceDeblurError
+from vidfacedeblur.errors import (
+    EngineUnavailableError,
+    OptionError,
+    VidFaceDeblurError,
+    exit_code,
+    first_line,
+)
 from vidfacedeblur.models.bundle import bundled
 from vidfacedeblur.models.registry import MODELS, entry
 
@@ -33,12 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         args.run(args)
-    except VidFaceDeblurError as error:
-        _say(str(error))
-        return 2
-    except (OSError, RuntimeError) as error:  # a full disk, a GPU without memory
-        _say(str(error).splitlines()[0])
-        return 1
+    except (VidFaceDeblurError, OSError, RuntimeError) as error:  # a full disk, a missing GPU
+        _say(first_line(error))
+        return exit_code(error)
     except KeyboardInterrupt:
         _say("stopped")
         return 130

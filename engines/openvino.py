@@ -21,7 +21,7 @@ from vidfacedeblur.engines.parity import worst_difference
 from vidfacedeblur.engines.skeleton import write_filled
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.engines.threads import default_threads
-from vidfacedeblur.errors import EngineError, EngineUnavailableError
+from vidfacedeblur.errors import EngineError, EngineUnavailableError, first_line
 
 _TOLERANCE = 5e-3
 """Largest difference from torch that is accepted, on outputs whose full scale is 2. Bundled weights
@@ -35,7 +35,7 @@ def openvino_problem() -> str | None:
     try:
         openvino_core()
     except (ImportError, RuntimeError) as error:
-        return f"openvino cannot be used ({str(error).splitlines()[0]}); pip install openvino"
+        return f"{first_line(error)}; pip install openvino"
     return None
 
 
@@ -109,7 +109,7 @@ def open_openvino(
     """
     problem = openvino_problem()
     if problem:
-        raise EngineUnavailableError(problem)
+        raise EngineUnavailableError(f"engine openvino cannot be used: {problem}")
     path = prepared(spec, on_status)
     try:
         request = import_graph(path, threads)

@@ -32,7 +32,7 @@ def quantize(spec: NetworkSpec, crops: Iterable[Batch], path: Path) -> None:
     """
     problem = openvino_problem()
     if problem:
-        raise EngineUnavailableError(problem)
+        raise EngineUnavailableError(f"quantising needs OpenVINO: {problem}")
     try:
         with no_telemetry():
             import nncf

@@ -1,6 +1,6 @@
 """Between Frigate and a recogniser: restored faces of each person's snapshot, over MQTT.
 
-    pip install 'vidfacedeblur[frigate]'
+    pip install '.[frigate]'
     export MQTT_PASSWORD=...
     python examples/frigate_bridge.py --frigate http://frigate:5000 --mqtt broker --user bridge
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,19 @@ def test_imports_go_down_only(name: str, path: Path) -> None:
         assert allowed is None or inner in allowed | {other}, f"{name} imports {inner}"
 
 
+def test_files_of_a_room_import_each_other_without_a_cycle() -> None:
+    known = {name for name, _ in MODULES}
+    within: dict[str, set[str]] = {}
+    for name, path in MODULES:
+        found = {
+            each.removeprefix("vidfacedeblur.") for each in imports(ast.parse(path.read_text()))
+        }
+        rooms = {other for other in found & known if other.split(".")[0] == name.split(".")[0]}
+        within[name] = rooms - {name, ""}
+    assert sum(map(len, within.values())) > 100
+    TopologicalSorter(within).prepare()  # raises a CycleError that names them
+
+
 def test_every_room_has_a_floor() -> None:
     rooms = {name.split(".")[0] for name, _ in MODULES} - {"", "weights"}
     assert rooms == set(FLOORS)
@@ -129,3 +143,11 @@ def test_nothing_imports_what_a_cpu_build_of_torch_breaks() -> None:
         for imported in imports(ast.parse(path.read_text())):
             top = imported.split(".")[0]
             assert top not in ("torchvision", "facenet_pytorch", "timm"), name
+
+
+def test_tools_find_what_they_share_with_the_tests() -> None:
+    tools = [*(ROOT / "tests/tools").glob("*.py"), *(ROOT / "tests/benchmarks").glob("*.py")]
+    texts = [path.read_text() for path in tools]
+    sharing = [text for text in texts if "from tests_support" in text or "from live." in text]
+    assert len(sharing) > 1
+    assert all("sys.path.insert" in text for text in sharing)

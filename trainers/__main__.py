@@ -1,4 +1,4 @@
-"""The command ``vidfacedeblur-train``: prepare, train, export, mix, convert, evaluate, quantize.
+"""The command ``vidfacedeblur-train``: makes and judges weights.
 
 Nothing here loads torch before there is work to do, so ``--help`` and mistakes answer at once.
 """
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from vidfacedeblur.errors import InputError, VidFaceDeblurError
+from vidfacedeblur.console import say
+from vidfacedeblur.errors import VidFaceDeblurError, exit_code, first_line
 from vidfacedeblur.models.registry import MODELS
 from vidfacedeblur.trainers.names import CONVERTIBLE, LAYOUTS, QUALITY, SETS
 
@@ -22,20 +23,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         module, function = args.run.split(".")
         getattr(import_module(f"vidfacedeblur.trainers.{module}"), function)(args)
-    except VidFaceDeblurError as error:
-        sys.stderr.write(f"vidfacedeblur-train: {error}\n")
-        return 3 if isinstance(error, InputError) else 2
-    except (OSError, RuntimeError) as error:  # a full disk, a missing GPU
-        sys.stderr.write(f"vidfacedeblur-train: {error}\n")
-        return 1
+    except (VidFaceDeblurError, OSError, RuntimeError) as error:  # a full disk, a missing GPU
+        say(f"vidfacedeblur-train: {first_line(error)}\n")
+        return exit_code(error)
     except KeyboardInterrupt:
-        sys.stderr.write("vidfacedeblur-train: stopped\n")
+        say("vidfacedeblur-train: stopped\n")
         return 130
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vidfacedeblur-train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="vidfacedeblur-train", description="Make and judge weights."
+    )
     found = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_prepare(found)
     for model in MODELS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +11,7 @@ from typing import TypeVar
 import torch
 from tqdm import tqdm
 
+from vidfacedeblur import console
 from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.trainers.convert import write_converted
@@ -34,8 +34,7 @@ _NAMED = 3
 
 def say(line: str) -> None:
     """Tell the user something, on standard error."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    console.say(line + "\n")
 
 
 def progress(items: Iterable[T], total: int) -> Iterable[T]:

@@ -7,16 +7,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vidfacedeblur.trainers.curves import plot_rows
+from vidfacedeblur.errors import OptionError
 from vidfacedeblur.trainers.files import whole_file
 from vidfacedeblur.trainers.metrics import psnr
 from vidfacedeblur.trainers.pictures import save_png
 from vidfacedeblur.trainers.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SAMPLES = 4
 """Faces in the sample picture."""
@@ -39,9 +43,14 @@ class Row:
 
 
 class Journal:
-    """Writes into a run's folder; what a killed run wrote after its checkpoint is taken out."""
+    """Writes into a run's folder; what a killed run wrote after its checkpoint is taken out.
+
+    Raises:
+        OptionError: What draws the curves is not installed.
+    """
 
     def __init__(self, folder: Path, *, resumed_at: int) -> None:
+        _drawing()  # not after the first minutes of training
         self.folder = folder
         self.log = folder / "log.csv"
         rows = read_log(self.log) if resumed_at and self.log.exists() else []
@@ -76,6 +85,37 @@ class Journal:
             writer = csv.writer(file)
             writer.writerow(field.name for field in fields(Row))
             writer.writerows(asdict(row).values() for row in rows)
+
+
+def plot_rows(rows: Sequence[Row], picture: Path) -> None:
+    """Draw PSNR and loss over training, as the paper's figure 13 shows them."""
+    figure = _drawing()(figsize=(9, 3.6), layout="constrained")
+    steps = [row.step for row in rows]
+    quality, loss = figure.subplots(1, 2)
+    quality.plot(steps, [row.psnr for row in rows], label="deblurred")
+    quality.axhline(rows[0].psnr_blurred, color="grey", ls="--", label="blurred input")
+    quality.set(xlabel="iteration", ylabel="validation PSNR (dB)", title="PSNR")
+    quality.legend()
+    loss.plot(steps, [row.loss for row in rows], color="tab:red")
+    loss.set(xlabel="iteration", ylabel="training loss", title="Loss")
+    for axes in (quality, loss):
+        axes.grid(alpha=0.3)
+    figure.savefig(picture, dpi=110)
+
+
+def _drawing() -> type[Figure]:
+    """Matplotlib's figures, of which no window opens.
+
+    Raises:
+        OptionError: It is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise OptionError(
+            "training draws its curves with matplotlib: pip install 'vidfacedeblur[train]'"
+        ) from error
+    return Figure
 
 
 def read_log(path: Path) -> list[Row]:

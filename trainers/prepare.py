@@ -23,11 +23,11 @@ from vidfacedeblur.video import open_canvas
 class PrepareOptions:
     """What to take from the clips of a data set."""
 
-    lengths: tuple[int, ...] = (7,)
+    lengths: tuple[int, ...]
     """Frames that are averaged; each length goes through the clip once. Empty: none."""
-    gamma: float = 1.0
+    gamma: float
     """See `averaging.average`."""
-    still_every: int = 10
+    still_every: int
     """Every so many frames of a clip one is taken as it is, to be blurred in training; 0: none."""
 
     def __post_init__(self) -> None:

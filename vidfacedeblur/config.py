@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vidfacedeblur.errors import OptionError
 
@@ -20,6 +20,10 @@ CROP_SIZES = range(32, 513, 32)
 """Sides, in pixels, of the squares that a deblurring network is given."""
 
 DEFAULT_MODEL = "deblurgan"
+
+Engine = Literal["auto", "torch", "openvino", "tensorrt"]
+"""What runs the networks; ``auto``: the fastest that can be used."""
+ENGINES: tuple[Engine, ...] = get_args(Engine)
 
 Rectangle = tuple[float, float, float, float]
 """Left, top, width and height in pixels of the upright picture."""
@@ -35,7 +39,7 @@ class ModelOptions:
     model: str = DEFAULT_MODEL
     weights: Path | None = None
     """A safetensors file of the user's own; None takes the bundled weights."""
-    engine: Literal["auto", "torch", "openvino", "tensorrt"] = "auto"
+    engine: Engine = "auto"
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
     threads: int | None = None
@@ -53,7 +57,7 @@ def check_engine(engine: str, device: str) -> None:
     Raises:
         OptionError: Says which there are.
     """
-    _one_of("--engine", engine, ("auto", "torch", "openvino", "tensorrt"))
+    _one_of("--engine", engine, ENGINES)
     name, _, number = device.partition(":")
     plain = device in ("auto", "cpu", "cuda")
     if not plain and not (name == "cuda" and number.isdecimal()):
@@ -240,8 +244,8 @@ class LiveOptions:
         _within("--camera-timeout", self.timeout, 0.5, 600)
         _within("--stall", self.stall, 1, 3600)
         _within("--max-lag", self.max_lag, 0.1, 60)
-        _within("--backoff", self.backoff, 0.1, 3600)
-        _within("--max-backoff", self.max_backoff, self.backoff, 3600)
+        _within("backoff", self.backoff, 0.1, 3600)
+        _within("max_backoff", self.max_backoff, self.backoff, 3600)
         _within("--max-pixels", self.max_pixels, 1, 2**31)
         if self.ca_file is not None and not self.ca_file.is_file():
             raise OptionError(f"--ca-file: there is no file {self.ca_file}")

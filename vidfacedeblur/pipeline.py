@@ -17,13 +17,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import av
 import numpy as np
 
 from vidfacedeblur.config import (
     DEFAULT_MODEL,
+    Engine,
     FaceOptions,
     ModelOptions,
     VideoOptions,
@@ -97,7 +98,7 @@ class FaceDeblurPipeline:
         model: str = DEFAULT_MODEL,
         *,
         weights: str | Path | None = None,
-        engine: Literal["auto", "torch", "openvino", "tensorrt"] = "auto",
+        engine: Engine = "auto",
         device: str = "auto",
         threads: int | None = None,
         faces: FaceOptions | None = None,

@@ -279,12 +279,22 @@ def test_one_input_may_be_run_like_several(
 ) -> None:
     clip, out = tmp_path / "clip.mp4", tmp_path / "out"
     write_portrait_clip(clip, frames=4)
-    base = [str(clip), "--weights", str(small_weights), "-q", "--workers", "1"]
-    assert main([*base, "-o", str(out) + "/"]) == 0
+    base = [str(clip), "--weights", str(small_weights), "-q"]
+    assert main([*base, "--workers", "auto", "-o", str(out) + "/"]) == 0
     assert names(out) == [*TABLES, "clip_deblurred.mp4"]
     capsys.readouterr()
-    assert main([*base, "-o", str(tmp_path / "o.mp4")]) == 2
-    assert "--workers is for several inputs, or a folder as --output" in capsys.readouterr().err
+    for asked in (["--workers", "1"], ["--workers", "auto"], ["--executor", "ray"]):
+        assert main([*base, *asked, "-o", str(tmp_path / "o.mp4")]) == 2
+        line = f"{asked[0]} is for several inputs, or a folder as --output"
+        assert line in capsys.readouterr().err
+    for wrong, line in (
+        (["--chunk", "-1"], "--chunk must be 0 or more"),
+        (["--workers", "0"], "--workers must be 1 or more"),
+        (["--workers", "two"], "--workers must be a whole number or auto, got 'two'"),
+        (["--ray-address", "auto"], "--ray-address needs --executor ray"),
+    ):
+        assert main([*base, *wrong, "-o", str(tmp_path / "o.mp4")]) == 2
+        assert line in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import av
 from tests_support import write_portrait_clip
 

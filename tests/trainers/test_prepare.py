@@ -523,9 +523,9 @@ def test_a_mistake_gives_one_clear_line(
 
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(OptionError, match="got 1"):
-        PrepareOptions(lengths=(7, 1))
+        PrepareOptions(lengths=(7, 1), gamma=1.0, still_every=0)
     with pytest.raises(OptionError, match="got -2"):
-        PrepareOptions(still_every=-2)
+        PrepareOptions(lengths=(), gamma=1.0, still_every=-2)
 
 
 def test_a_manifests_sides_and_the_users_split_are_kept(tmp_path: Path) -> None:

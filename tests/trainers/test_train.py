@@ -446,6 +446,24 @@ def test_the_command_trains_and_exports(
     assert "not a pack of faces" in capsys.readouterr().err
 
 
+def test_what_draws_the_curves_is_missed_before_the_first_step(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    steps: list[object] = []
+    with pytest.raises(OptionError, match=r"matplotlib: pip install 'vidfacedeblur\[train\]'"):
+        train(TINY, options(pack, tmp_path / "run"), on_step=steps.append)
+    assert not steps
+
+
+@pytest.mark.parametrize("error", ["2>&-", "2>/dev/full"])
+def test_nobody_need_read_what_the_command_says(tmp_path: Path, error: str) -> None:
+    command = [sys.executable, "-m", "vidfacedeblur.trainers", "mix", "deblurgan", "no", "no"]
+    command += ["-o", str(tmp_path / "out.safetensors")]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {error}', "sh", *command], check=False)
+    assert done.returncode == 2
+
+
 def test_a_run_starts_at_weights_of_its_own_structure_only(pack: Path, tmp_path: Path) -> None:
     weights = make_network("deblurgan", make_config("deblurgan", TINY.network)).state_dict()
     for network, part in (({"width": 8, "blocks": 1}, "decoder.0"), ({"width": 4}, "trunk.1")):

@@ -6,9 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from vidfacedeblur.archive.ray_cluster import first_line
 from vidfacedeblur.archive.tasks import Setup, Task
-from vidfacedeblur.errors import OptionError
+from vidfacedeblur.errors import OptionError, first_line
 
 
 def check(

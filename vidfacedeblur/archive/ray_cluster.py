@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vidfacedeblur.errors import EngineError, OptionError
+from vidfacedeblur.errors import EngineError, OptionError, first_line
 
 _CONNECT_SECONDS = 5.0
 _STORE_BYTES = 80 << 20
@@ -100,12 +100,6 @@ def _init(ray: Any, complaint: str, **options: Any) -> None:
             raise EngineError(f"{complaint}: {why}") from error
     # It has no option for it: the last lines of a lost node's log go to standard output.
     ray._private.worker._worker_logs_enabled = False
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def room_of(node: Mapping[str, Any], cores: int, gpus: float) -> int:

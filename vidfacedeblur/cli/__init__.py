@@ -8,12 +8,9 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vidfacedeblur.cli.comparing import check_comparison, write_comparisons
@@ -26,7 +23,7 @@ from vidfacedeblur.cli.extras import (
     check_places,
     check_values,
     event_file,
-    leave_at_once,
+    on_signals,
 )
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
 from vidfacedeblur.cli.options import Setting, resolve
@@ -173,7 +170,7 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
     for job in plan.skipped:
         display.note(f"{job.target} exists; skipped")
         report.add_skipped(job.source)
-    with _signals_stop():
+    with on_signals(_stop):
         with report, timings, event_file(values["events"]) as file:
             codes = [
                 _one(job, options, display, timings, report, Told(file, places, values))
@@ -191,6 +188,8 @@ def _asks_for_archive(values: dict[str, Any], output: str) -> bool:
     """
     names = ("workers", "shard", "status", "dry_run", "retry_failed")
     asked = next((name for name in names if values[name]), None)
+    if values["executor"] != "local":
+        asked = "executor"
     if asked and not (output.endswith("/") or Path(output).is_dir()):
         flag = asked.replace("_", "-")
         raise OptionError(f"--{flag} is for several inputs, or a folder as --output: -o OUT/")
@@ -283,25 +282,8 @@ def _list_models() -> int:
     return OK
 
 
-@contextmanager
-def _signals_stop() -> Iterator[None]:
-    """First SIGINT or SIGTERM: stop cleanly. Second: at once. In another thread: as before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-        for again in numbers:
-            signal.signal(again, lambda n, _: leave_at_once(128 + n))
-        raise _Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _stop(number: int) -> NoReturn:
+    raise _Stopped(number)
 
 
 __all__ = ["OK", "exit_code", "main", "open_pipeline", "run_command"]

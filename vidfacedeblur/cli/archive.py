@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from vidfacedeblur.archive.choose import identity
@@ -34,7 +30,7 @@ from vidfacedeblur.archive.tables import (
 from vidfacedeblur.archive.tasks import Extras, Setup
 from vidfacedeblur.cli.archive_display import ArchiveDisplay, summary_of_choices
 from vidfacedeblur.cli.comparing import check_comparison
-from vidfacedeblur.cli.extras import check_places, event_file
+from vidfacedeblur.cli.extras import check_places, event_file, on_signals
 from vidfacedeblur.config import ScanOptions
 from vidfacedeblur.errors import FAILED, OK, OptionError, OutputExistsError
 from vidfacedeblur.plan import Job, Plan, make_plan
@@ -49,6 +45,10 @@ class _Stop:
     """Whether, and by which signal, the run was asked to stop."""
 
     number: int | None = None
+
+    def ask(self, number: int) -> None:
+        """Ask it to stop."""
+        self.number = number
 
     def __call__(self) -> bool:
         return self.number is not None
@@ -83,12 +83,6 @@ def run_many(
     Returns:
         The exit code: that of a signal if it was stopped, 1 if any input failed, else 0.
     """
-    if not values["chunk"] >= 0:
-        raise OptionError(f"--chunk must be 0 or more seconds, got {values['chunk']:g}")
-    if values["workers"] is not None and values["workers"] < 1:
-        raise OptionError(f"--workers must be 1 or more, got {values['workers']}")
-    if values["ray_address"] is not None and values["executor"] != "ray":
-        raise OptionError("--ray-address needs --executor ray")
     shard = _shard(values["shard"])
     known = read_known(output, shard)
     display.status("planning ...")
@@ -111,9 +105,9 @@ def run_many(
 
 
 def _run(request: Request, values: dict[str, Any], display: Display) -> int:
-    result = _Result()
+    result, stop = _Result(), _Stop()
     with (
-        _signals() as stop,
+        on_signals(stop.ask),
         event_file(values["status"], live=True) as status,
         Report(values["report"], values) as report,
     ):
@@ -141,8 +135,10 @@ def _run(request: Request, values: dict[str, Any], display: Display) -> int:
 
 
 def _open(values: Mapping[str, Any]) -> Callable[[Setup, int], Executor]:
+    workers = None if values["workers"] == "auto" else values["workers"]
+
     def local(setup: Setup, most: int) -> Executor:
-        slots = slots_for(values["workers"], setup.model.device, most=most)
+        slots = slots_for(workers, setup.model.device, most=most)
         return LocalExecutor(setup, slots)
 
     def on_ray(setup: Setup, most: int) -> Executor:
@@ -151,7 +147,7 @@ def _open(values: Mapping[str, Any]) -> Callable[[Setup, int], Executor]:
         return open_ray(
             setup,
             values["ray_address"],
-            values["workers"],
+            workers,
             values["ray_cores"],
             values["ray_gpus"],
             most=most,
@@ -312,28 +308,6 @@ def _say_failed(outcome: Outcome, stem: Path, display: Display) -> None:
     failed = [row for row in outcome.asked if row.code]
     if failed:
         display.note(f"{len(failed)} failed or damaged; {stem}.csv says why")
-
-
-@contextmanager
-def _signals() -> Iterator[_Stop]:
-    """First SIGINT or SIGTERM: stop cleanly. Second: at once. In another thread: as before."""
-    stop = _Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if stop.number is not None:
-            os._exit(128 + number)
-        stop.number = number
-
-    before = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 __all__ = ["run_many"]

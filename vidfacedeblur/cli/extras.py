@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
@@ -31,8 +34,14 @@ def check_values(values: dict[str, Any]) -> None:
     """Refuse what contradicts itself, before anything is looked at.
 
     Raises:
-        OptionError: An interval that is none, or pictures of faces where none are looked for.
+        OptionError: A number out of its range, or options that do not go together.
     """
+    if not values["chunk"] >= 0:
+        raise OptionError(f"--chunk must be 0 or more seconds, got {values['chunk']:g}")
+    if values["workers"] not in (None, "auto") and values["workers"] < 1:
+        raise OptionError(f"--workers must be 1 or more, got {values['workers']}")
+    if values["ray_address"] is not None and values["executor"] != "ray":
+        raise OptionError("--ray-address needs --executor ray")
     if not values["event_interval"] >= 0:
         raise OptionError(f"--event-interval must be 0 or more, got {values['event_interval']:g}")
     if values["best_faces"] and values["faces"] == "none":
@@ -157,6 +166,27 @@ def leave_at_once(code: int) -> NoReturn:
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         os._exit(code)
+
+
+@contextmanager
+def on_signals(first: Callable[[int], object]) -> Iterator[None]:
+    """First SIGINT or SIGTERM: do this. Second: end at once. In another thread: as before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        for again in numbers:
+            signal.signal(again, lambda n, _: leave_at_once(128 + n))
+        first(number)
+
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def event_file(

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import math
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from vidfacedeblur.cli import OK, open_pipeline, run_command
 from vidfacedeblur.cli.display import Display
-from vidfacedeblur.cli.extras import check_values, event_file
+from vidfacedeblur.cli.extras import check_values, event_file, on_signals
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS, build_live_parser, live_options
 from vidfacedeblur.cli.settings import SETTINGS, model_and_faces
 from vidfacedeblur.cli.status import StatusLine, StatusLines
@@ -95,7 +93,13 @@ def _watch(
         if best is not None:
             stack.callback(best.close)
         stack.callback(forget)
-        with _signals_stop(session) as signalled, _reporting(session, values, display):
+        signalled: list[int] = []
+
+        def stop(number: int) -> None:
+            signalled.append(number)
+            session.stop()
+
+        with on_signals(stop), _reporting(session, values, display):
             session.run(values["duration"])
     display.note(_summary(session))
     return 128 + signalled[0] if signalled else OK
@@ -168,28 +172,6 @@ class _HealthNotes:
             self._display.note(f"{health.reason}; connecting again")
         elif health.state == "live":
             self._display.note(f"live, connection {health.epoch}")
-
-
-@contextmanager
-def _signals_stop(session: LiveSession) -> Iterator[list[int]]:
-    """First SIGINT or SIGTERM: come to an end, with all outputs whole. Second: at once."""
-    came: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if came:
-            os._exit(128 + number)
-        came.append(number)
-        session.stop()
-
-    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -83,6 +83,20 @@ def or_auto(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
+def auto_or(text: str) -> int | str:
+    """A whole number, or ``auto``, where that is more than to say nothing."""
+    return text if text == "auto" else int(text)
+
+
+_KINDS: dict[Callable[[str], Any], str] = {
+    int: "a whole number",
+    float: "a number",
+    or_auto: "a whole number or auto",
+    auto_or: "a whole number or auto",
+}
+"""What a value must be, where its parser does not say so itself."""
+
+
 def add_settings(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:
     """Give a parser its options, in groups."""
     groups = {s.group: None for s in settings}  # each once, in order
@@ -163,7 +177,7 @@ def read_config(path: Path, settings: Sequence[Setting]) -> dict[str, Any]:
     found = {key.replace("-", "_"): value for key, value in stored.items()}
     unknown = sorted(set(found) - {setting.key for setting in settings})
     if unknown:
-        known = ", ".join(setting.name for setting in settings)
+        known = ", ".join(dict.fromkeys(setting.name for setting in settings))
         raise OptionError(f"unknown key {unknown[0]!r} in {path}; known: {known}")
     return found
 
@@ -181,7 +195,7 @@ def _single(setting: Setting, given: Any, origin: str) -> Any:
     try:
         value = setting.parse(text)
     except ValueError as error:
-        kind = {int: "a whole number", float: "a number"}.get(setting.parse, "a valid value")  # type: ignore[call-overload]
+        kind = _KINDS.get(setting.parse, "a valid value")
         own = setting.parse in (switch, pair, rectangle)
         reason = str(error) if own else f"must be {kind}"
         raise OptionError(f"{origin} {reason}, got {text!r}") from error

@@ -11,13 +11,14 @@ from vidfacedeblur import __version__
 from vidfacedeblur.cli.options import (
     Setting,
     add_settings,
+    auto_or,
     or_auto,
     pair,
     rectangle,
     switch,
     which,
 )
-from vidfacedeblur.config import DEFAULT_MODEL, FaceOptions, ModelOptions, VideoOptions
+from vidfacedeblur.config import DEFAULT_MODEL, ENGINES, FaceOptions, ModelOptions, VideoOptions
 from vidfacedeblur.models.registry import MODELS
 
 CHUNK = 120.0
@@ -33,7 +34,7 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "auto",
         "what runs the networks",
-        choices=("auto", "torch", "openvino", "tensorrt"),
+        choices=ENGINES,
         group="model",
     ),
     Setting("device", str, "auto", "auto, cpu, cuda or cuda:N", "DEVICE", group="model"),
@@ -267,7 +268,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("retry-failed", switch, False, "do again what failed before", group="archive"),
     Setting(
         "workers",
-        or_auto,
+        auto_or,
         None,
         "processes that share the cores or GPUs: auto (one each), or so many",
         "auto|N",
@@ -335,8 +336,9 @@ def build_parser() -> argparse.ArgumentParser:
         usage="vidfacedeblur INPUT... -o OUT [options]",
         description="Find the faces in videos or pictures, deblur them, and write the same videos"
         " back with only the faces changed.",
-        epilog="Options can also be set as VIDFACEDEBLUR_<NAME> or, but for the output, in the"
-        " --config file; a flag wins over a variable, a variable over the file.",
+        epilog="Options but --output, --list-models and --version can also be set as"
+        " VIDFACEDEBLUR_<NAME> or in the --config file; a flag wins over a variable, a variable"
+        " over the file.",
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )

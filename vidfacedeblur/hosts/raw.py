@@ -37,16 +37,13 @@ _LAYOUTS = {
 }
 """By GStreamer's name of a format: FFmpeg's, and its planes."""
 
-FORMATS = tuple(_LAYOUTS)
-"""Formats that can be taken, by GStreamer's names."""
-
 
 @dataclass(frozen=True)
 class Picture:
     """What pictures look like, and what their colours mean."""
 
     format: str
-    """One of `FORMATS`."""
+    """I420, NV12, RGB or BGRx, as GStreamer calls them."""
     width: int
     height: int
     matrix: int = UNSPECIFIED

@@ -47,7 +47,7 @@ class Publisher:
         options: LiveOptions | None = None,
         *,
         rate: Fraction = Fraction(25),
-        crf: float = 23.0,
+        crf: float = 20.0,
         preset: str = "veryfast",
         tags: Mapping[str, str] | None = None,
     ) -> None:
