@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -66,17 +65,20 @@ def cached(
     Raises:
         EngineError: The folder cannot be used.
     """
-    folder = _private_folder()
+    folder = _own_folder()
     text = json.dumps(dict(parts), sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:20]
     target = folder / f"{name}-{key}{suffix}"
-    with _locked(folder / f"{name}-{key}.lock"):
-        if _trusted(target):
-            os.utime(target)  # the oldest used goes first
-            return target
-        on_make()
-        _make(target, parts, make)
-    _evict(keep=target)
+    if not os.access(folder, os.W_OK) and _problem(target) is None:
+        return target  # made ahead, as for a container whose disk cannot be written to
+    with _folder_errors(folder):
+        with _locked(folder / f"{name}-{key}.lock"):
+            if _trusted(target):
+                os.utime(target)  # the oldest used goes first
+                return target
+            on_make()
+            _make(target, parts, make)
+        _evict(keep=target)
     return target
 
 
@@ -141,9 +143,9 @@ def _make(target: Path, parts: Mapping[str, Any], make: Callable[[Path], None]) 
         said.unlink(missing_ok=True)
 
 
-def _private_folder() -> Path:
+def _own_folder() -> Path:
     folder = cache_folder()
-    try:
+    with _folder_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()
         if status.st_uid != os.geteuid():
@@ -155,8 +157,13 @@ def _private_folder() -> Path:
                 f"the cache folder {folder} can be written by others; chmod 700 it, or set"
                 " VIDFACEDEBLUR_CACHE"
             )
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+    return folder
+
+
+@contextlib.contextmanager
+def _folder_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise EngineError(
             f"cannot use the cache folder {folder} ({error.strerror}); set VIDFACEDEBLUR_CACHE"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections import OrderedDict
 from typing import Any
 
@@ -41,6 +42,21 @@ def numbered(device: str) -> str:
     return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
 
 
+class _Threads:
+    """Torch's own, which do not go through a fork: the child would wait for them for ever."""
+
+    begun = False
+    lost = False
+
+    @classmethod
+    def after_fork(cls) -> None:
+        """What a forked process has to know."""
+        cls.lost = cls.begun
+
+
+os.register_at_fork(after_in_child=_Threads.after_fork)
+
+
 class TorchNetwork:
     """A network run by torch in float32.
 
@@ -71,6 +87,12 @@ class TorchNetwork:
     def __call__(self, batch: Batch) -> Outputs:
         if self._module is None:
             raise EngineError("the network was closed")
+        if _Threads.lost and torch.get_num_threads() > 1:
+            raise EngineError(
+                "torch worked before this process was forked, and its threads were left behind:"
+                " start processes by 'spawn', or take one thread"
+            )
+        _Threads.begun = True
         return in_steps(self._replayed if self._graphed else self._run, batch, self._batch)
 
     @torch.inference_mode()

@@ -16,6 +16,8 @@ FLOORS = {
     "errors": 0,
     "console": 0,
     "types": 1,
+    "whole": 1,
+    "settle": 1,
     "config": 2,
     "timing": 2,
     "provenance": 2,

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from vidfacedeblur.errors import OptionError
-from vidfacedeblur.trainers.files import whole_file
 from vidfacedeblur.trainers.metrics import psnr
 from vidfacedeblur.trainers.pictures import save_png
 from vidfacedeblur.trainers.run import Run
+from vidfacedeblur.whole import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +81,7 @@ class Journal:
         return row
 
     def _write(self, rows: Sequence[Row]) -> None:
-        with whole_file(self.log, "w") as file:
+        with whole_file(self.log) as file:
             writer = csv.writer(file)
             writer.writerow(field.name for field in fields(Row))
             writer.writerows(asdict(row).values() for row in rows)

@@ -29,12 +29,13 @@ from vidfacedeblur.trainers import report
 from vidfacedeblur.trainers.baselines import BASELINES
 from vidfacedeblur.trainers.commands import say
 from vidfacedeblur.trainers.evaluation import Score, judge, summarized, time_each
-from vidfacedeblur.trainers.files import make_folder, whole_file
+from vidfacedeblur.trainers.files import make_folder
 from vidfacedeblur.trainers.finding import open_detector
 from vidfacedeblur.trainers.fixed_sets import SETS, FixedSet
 from vidfacedeblur.trainers.listing import LISTERS, counted, write_list
 from vidfacedeblur.trainers.pictures import save_png
 from vidfacedeblur.trainers.run import code_version, load_checkpoint
+from vidfacedeblur.whole import whole_file
 
 _PICTURE_ROWS = 4
 
@@ -214,7 +215,7 @@ def _fill_card(candidate: _Candidate, scores: dict[str, list[Score]], commit: st
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON; the file appears whole or not at all."""
-    with whole_file(path, "w") as file:
+    with whole_file(path) as file:
         file.write(json.dumps(content, indent=2) + "\n")
 
 

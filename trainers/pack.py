@@ -18,10 +18,10 @@ from torch import Tensor
 
 from vidfacedeblur.errors import InputError
 from vidfacedeblur.faces import MARGIN
-from vidfacedeblur.trainers.files import whole_file
 from vidfacedeblur.trainers.names import QUALITY
 from vidfacedeblur.trainers.split import Split
 from vidfacedeblur.types import ByteImage, FloatImage
+from vidfacedeblur.whole import whole_file
 
 PACK_SIDE = 144
 """Side of a packed face in pixels."""
@@ -91,7 +91,7 @@ def write_pack(path: Path, faces: Iterable[PackedFace], *, quality: int = QUALIT
         contents.identities.append(face.identity)
         contents.splits.append(face.split)
         contents.averaged += face.blurred is not None
-    with whole_file(path) as file:
+    with whole_file(path, "wb") as file:
         np.savez(
             file,
             webp=np.concatenate(sharp),

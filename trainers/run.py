@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from vidfacedeblur.errors import InputError, OptionError, OutputError
 from vidfacedeblur.models.registry import make_config, make_network
 from vidfacedeblur.trainers.adversarial import Critics
-from vidfacedeblur.trainers.files import whole_file
 from vidfacedeblur.trainers.losses import ContentLoss
 from vidfacedeblur.trainers.optimizing import Average, load_optimizer, make_optimizer, rate
 from vidfacedeblur.trainers.processes import Processes, one_process
 from vidfacedeblur.trainers.recipe import Recipe
+from vidfacedeblur.whole import whole_file
 
 _KEYS = {
     "recipe",
@@ -233,7 +233,7 @@ class Run:
             "device": self.device,
             "commit": code_version(),
         }
-        with whole_file(path) as file:
+        with whole_file(path, "wb") as file:
             try:
                 torch.save(state, file)
             except RuntimeError as error:  # what torch makes of a full disk

@@ -21,7 +21,8 @@ from vidfacedeblur.errors import InputError, OptionError, OutputExistsError
 from vidfacedeblur.outcome import frames_ahead
 from vidfacedeblur.stages import prefetch
 from vidfacedeblur.types import Frame
-from vidfacedeblur.video import STANDARD, How, Source, composer, open_sink, open_source
+from vidfacedeblur.video import How, Source, composer, open_sink, open_source
+from vidfacedeblur.whole import STANDARD
 
 _UNTIMED = frozenset({"avi", "gif", "mpeg"})
 """Formats, as FFmpeg names them, in which frames may have had to move in time."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from vidfacedeblur.errors import OptionError
+from vidfacedeblur.settle import settle
 
 CROP_SIZES = range(32, 513, 32)
 """Sides, in pixels, of the squares that a deblurring network is given."""
@@ -28,6 +29,8 @@ ENGINES: tuple[Engine, ...] = get_args(Engine)
 Rectangle = tuple[float, float, float, float]
 """Left, top, width and height in pixels of the upright picture."""
 
+_LONGEST = 1e9
+"""Seconds, 31 years; time stamps overflow somewhere beyond."""
 _MOST: dict[str, int | None] = {"all": None, "none": 0, "largest": 1}
 """Faces of a frame that are deblurred at most, by `FaceOptions.faces`."""
 
@@ -46,6 +49,7 @@ class ModelOptions:
     """CPU threads for each network; None: the cores that this process may use, up to 16."""
 
     def __post_init__(self) -> None:
+        settle(self)
         check_engine(self.engine, self.device)
         if self.threads is not None:
             _within("--threads", self.threads, 1, 1024)
@@ -97,6 +101,7 @@ class FaceOptions:
     """Side of every crop given to the network; None: each face at its own size."""
 
     def __post_init__(self) -> None:
+        settle(self, regions="--region")
         if isinstance(self.faces, int):
             _within("--faces", self.faces, 1, 1000)
         else:
@@ -172,9 +177,10 @@ class VideoOptions:
     """Seconds without a frame after which that child is given up."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.start) and self.start >= 0):
+        settle(self, encoder_options="--encoder-option", allow_decoders="--allow-decoder")
+        if not 0 <= self.start <= _LONGEST:
             raise OptionError(f"--start must be 0 or more seconds, got {self.start:g}")
-        if self.duration is not None and not (math.isfinite(self.duration) and self.duration > 0):
+        if self.duration is not None and not 0 < self.duration <= _LONGEST:
             raise OptionError(f"--duration must be more than 0 seconds, got {self.duration:g}")
         if self.crf is not None:
             _within("--crf", self.crf, 0, 63)
@@ -213,6 +219,9 @@ class ScanOptions:
     follow_links: bool = False
     """Look into folders behind links; files behind links are taken in any case."""
 
+    def __post_init__(self) -> None:
+        settle(self)
+
 
 @dataclass(frozen=True)
 class LiveOptions:
@@ -240,6 +249,14 @@ class LiveOptions:
     """Largest width x height accepted."""
 
     def __post_init__(self) -> None:
+        settle(
+            self,
+            timeout="--camera-timeout",
+            backoff="backoff",
+            max_backoff="max_backoff",
+            input_options="--input-option",
+            allow_decoders="--allow-decoder",
+        )
         _one_of("--transport", self.transport, ("tcp", "udp"))
         _within("--camera-timeout", self.timeout, 0.5, 600)
         _within("--stall", self.stall, 1, 3600)

@@ -21,6 +21,7 @@ The message is one line that a user can act on: what is wrong, with what, and wh
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 
 
 class VidFaceDeblurError(Exception):
@@ -43,6 +44,9 @@ class UnknownModelError(OptionError):
         self.name = name
         self.available = sorted(available)
         super().__init__(f"unknown model {name!r}; available: {', '.join(self.available)}")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, list[str]]]:
+        return type(self), (self.name, self.available)  # it is not made of its message
 
 
 class OutputExistsError(VidFaceDeblurError):

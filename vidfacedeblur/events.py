@@ -8,23 +8,21 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
-from vidfacedeblur.console import give_up
-from vidfacedeblur.errors import OptionError, OutputError
+from vidfacedeblur.errors import OptionError
 from vidfacedeblur.types import STAGES, Box, Face, FrameResult
+from vidfacedeblur.whole import STANDARD, is_special, part_of, standard_output, writing
 
 SCHEMA = 1
 """Version of the events' form; rises when a field changes its meaning or goes."""
 
-_STANDARD = Path("-")
 GONE = 11
 """Frames from one sighting to the next up to which it is one track: the tracker knows a face again
 that was missing for 10 frames, and gives one that was missing for longer a new number."""
@@ -232,13 +230,13 @@ class EventFile:
         OutputError: It cannot be written.
     """
 
-    def __init__(self, path: Path, *, live: bool = False) -> None:
-        self._path = path
-        self._grows = live or (path.exists() and not path.is_file())
+    def __init__(self, path: str | Path, *, live: bool = False) -> None:
+        self._path = Path(path)
+        self._grows = live or is_special(self._path)
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        if self._path != _STANDARD:
+        if self._path != STANDARD:
             with writing(self._path):
                 if self._grows and self._path.is_file():
                     _cut_torn_line(self._path)
@@ -246,7 +244,7 @@ class EventFile:
                 self._file = (
                     self._path.open("ab", buffering=0)
                     if self._grows
-                    else self._part.open("wb", buffering=0)
+                    else part_of(self._path)[0].open("wb", buffering=0)
                 )
         return self
 
@@ -260,23 +258,21 @@ class EventFile:
             with writing(self._path):
                 self._file.close()
                 if not self._grows:
-                    self._part.replace(self._path)
+                    part, target = part_of(self._path)
+                    part.replace(target)
             self._file = None
 
     def __call__(self, event: Values) -> None:
         """Write one event."""
         line = json.dumps(event) + "\n"
         with writing(self._path):
-            if self._path == _STANDARD:
-                sys.stdout.write(line)
-                sys.stdout.flush()
+            if self._path == STANDARD:
+                output = standard_output()
+                output.write(line)
+                output.flush()
             else:
                 assert self._file is not None, "the file is not open"
                 _write_whole(self._file, line.encode("ascii"))
-
-    @property
-    def _part(self) -> Path:
-        return self._path.with_name(f".{self._path.name}.part")
 
 
 def _cut_torn_line(path: Path) -> None:
@@ -302,16 +298,4 @@ def _write_whole(file: IO[bytes], line: bytes) -> None:
         raise
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an error of the system into one clear line about the file, or standard output."""
-    try:
-        yield
-    except OSError as error:
-        name = "standard output" if path == _STANDARD else path
-        if path == _STANDARD:
-            give_up(sys.stdout)
-        raise OutputError(f"cannot write {name}: {error.strerror}") from error
-
-
-__all__ = ["GONE", "SCHEMA", "EventFile", "TrackEvents", "wall_text", "writing"]
+__all__ = ["GONE", "SCHEMA", "EventFile", "TrackEvents", "wall_text"]

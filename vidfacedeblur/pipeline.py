@@ -307,6 +307,8 @@ class FaceDeblurPipeline:
         Raises:
             OptionError: The array is of another shape or type.
         """
+        if not isinstance(crops, np.ndarray):
+            raise OptionError(f"crops must be an array, got {type(crops).__name__}")
         good = crops.ndim == 4 and crops.shape[1] == crops.shape[2] and crops.shape[3] == 3
         if not good or crops.shape[1] < 32 or crops.dtype != np.uint8:
             raise OptionError(

@@ -13,7 +13,8 @@ from pathlib import Path
 from vidfacedeblur.config import ScanOptions
 from vidfacedeblur.errors import DamagedInputError, InputError, OptionError, OutputExistsError
 from vidfacedeblur.scan import media_below
-from vidfacedeblur.video import STANDARD, output_suffix
+from vidfacedeblur.video import output_suffix
+from vidfacedeblur.whole import STANDARD
 
 _MARK = "_deblurred"
 """Added to an input's name for its output."""

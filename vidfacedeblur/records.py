@@ -6,21 +6,27 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import IO, Any, Self
 
 from vidfacedeblur import __version__
 from vidfacedeblur.errors import OptionError, OutputError
-from vidfacedeblur.events import writing
 from vidfacedeblur.types import STAGES, Face, FrameResult, RunSummary, StageStats
+from vidfacedeblur.whole import STANDARD, whole_file, writing
 
 SCHEMA = 1
 """Version of the report's form; rises when a field changes its meaning or goes."""
 
 COLUMNS = ("input", "frame", "pts", "time", *STAGES, "total", "faces")
+
+
+def _check_named(flag: str, path: Path | None) -> None:
+    if path == STANDARD:
+        raise OptionError(f"{flag} needs the name of a file; only lines go to standard output")
 
 
 class TimingsFile:
@@ -33,16 +39,15 @@ class TimingsFile:
     def __init__(self, path: Path | None) -> None:
         if path is not None and path.suffix not in (".csv", ".jsonl"):
             raise OptionError(f"--timings must end in .csv or .jsonl, got {path}")
+        _check_named("--timings", path)
         self._path = path
-        self._file: TextIO | None = None
+        self._stack = ExitStack()
+        self._file: IO[Any] | None = None
 
     def __enter__(self) -> Self:
         if self._path is not None:
+            self._file = self._stack.enter_context(whole_file(self._path))
             with writing(self._path):
-                # A file name may hold bytes that are no text; they are written as they are.
-                self._file = self._part.open(
-                    "w", newline="", encoding="utf-8", errors="surrogateescape"
-                )
                 self._file.write(timing_head(self._path.suffix))
         return self
 
@@ -52,17 +57,9 @@ class TimingsFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Also after an error or a signal: every row that is there is whole and true.
-        if self._file is not None and self._path is not None:
-            with writing(self._path):
-                self._file.close()
-                self._part.replace(self._path)
-            self._file = None
-
-    @property
-    def _part(self) -> Path:
-        assert self._path is not None
-        return self._path.with_name(f".{self._path.name}.part")
+        # As without an error or a signal: every row that is there is whole and true.
+        self._file = None
+        self._stack.close()
 
     def add(self, source: Path, result: FrameResult) -> None:
         """Write one frame's row."""
@@ -128,6 +125,7 @@ class Report:
     """
 
     def __init__(self, path: Path | None, options: dict[str, Any]) -> None:
+        _check_named("--report", path)
         if path is not None and not path.absolute().parent.is_dir():
             raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
         self._path = path
@@ -171,13 +169,8 @@ class Report:
         if self._path is None:
             return
         text = json.dumps(self._content(complete=complete), indent=2, default=str)
-        part = self._path.with_name(f".{self._path.name}.part")
-        try:
-            with writing(self._path):
-                part.write_text(text + "\n", encoding="utf-8")
-                part.replace(self._path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(self._path) as file:
+            file.write(text + "\n")
 
     def _content(self, *, complete: bool) -> dict[str, Any]:
         runs = self.summaries

@@ -76,15 +76,17 @@ def _deblurred(crops: Sequence[FaceCrop], deblurrer: Deblurrer) -> list[FloatIma
 
 
 def _changing(work: Work, options: FaceOptions) -> list[Face]:
-    return [face for face in work.faces if _changes(face, options)]
+    return [face for face in work.faces if _changes(work, face, options)]
 
 
-def _changes(face: Face, options: FaceOptions) -> bool:
-    return options.strength * face.weight > 0
+def _changes(work: Work, face: Face, options: FaceOptions) -> bool:
+    canvas, box = work.canvas, face.box  # a caller's box may have left the picture
+    seen = box.x0 < canvas.width and box.x1 > 0 and box.y0 < canvas.height and box.y1 > 0
+    return seen and options.strength * face.weight > 0
 
 
 def _judged(work: Work, face: Face, options: FaceOptions) -> Face:
     """A face with its sharpness after, as it is in the picture now."""
-    if not _changes(face, options):
+    if not _changes(work, face, options):
         return face
     return replace(face, sharpness_after=sharpness(work.canvas, face.box))

@@ -13,7 +13,7 @@ import numpy as np
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.timing import StageClock
 from vidfacedeblur.types import ByteImage, Canvas, Face, Frame, FrameResult
-from vidfacedeblur.video import open_canvas
+from vidfacedeblur.video import open_canvas, turned_by
 
 Colour = Literal["rgb", "bgr"]
 
@@ -56,13 +56,17 @@ def decoded(source: Iterable[Frame]) -> Generator[Work, None, None]:
 def work_on(index: int, picture: ByteImage | av.VideoFrame, colour: Colour) -> Work:
     """Take in a caller's frame: an array is copied, an `av.VideoFrame` is worked on in place.
 
+    A frame that says that it is turned is looked at upright; all that PyAV safely tells of the
+    matrix that says so is its angle, so mirroring is not heeded.
+
     Raises:
         OptionError: It is of another shape or type.
+        InputError: Its pixel format cannot be worked on.
     """
     if colour not in ("rgb", "bgr"):
         raise OptionError(f"colour must be 'rgb' or 'bgr', got {colour!r}")
     if isinstance(picture, av.VideoFrame):
-        frame = Frame(index, picture, picture.pts)
+        frame = Frame(index, picture, picture.pts, orientation=turned_by(picture.rotation))
         frame.time_base = picture.time_base or frame.time_base
         return Work(frame, open_canvas(frame))
     if not isinstance(picture, np.ndarray):

@@ -17,7 +17,7 @@ from vidfacedeblur.outcome import hash_of
 from vidfacedeblur.pipeline import FaceDeblurPipeline
 from vidfacedeblur.report import RunRecord, prune, write_page
 from vidfacedeblur.types import FrameResult, RunSummary
-from vidfacedeblur.video import STANDARD
+from vidfacedeblur.whole import STANDARD
 
 _PRUNED = 2000
 """Frames after which pictures that no page would show are removed."""

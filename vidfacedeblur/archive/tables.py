@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,8 +16,8 @@ from typing import IO, Any
 from vidfacedeblur import __version__
 from vidfacedeblur.archive.journal import FINISHED, Row
 from vidfacedeblur.archive.spool import unpacked
-from vidfacedeblur.events import writing
 from vidfacedeblur.report import IndexEntry, write_index
+from vidfacedeblur.whole import STANDARD, standard_output, whole_file, writing
 
 SCHEMA = 1
 """Version of the tables' form; rises when a field changes its meaning or goes."""
@@ -115,7 +114,7 @@ def write_tables(stem: Path, entries: Sequence[Entry], options: Mapping[str, Any
     Raises:
         OutputError: They cannot be written.
     """
-    with _whole(stem.with_name(f"{stem.name}.csv"), "w") as file:
+    with whole_file(stem.with_name(f"{stem.name}.csv"), "w") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         table.writerows(asdict(entry).values() for entry in entries)
@@ -126,7 +125,7 @@ def write_tables(stem: Path, entries: Sequence[Entry], options: Mapping[str, Any
         "totals": totals(entries),
         "files": [asdict(entry) for entry in entries],
     }
-    with _whole(stem.with_name(f"{stem.name}.json"), "w") as file:
+    with whole_file(stem.with_name(f"{stem.name}.json"), "w") as file:
         json.dump(content, file, indent=2, default=str)
         file.write("\n")
 
@@ -137,7 +136,7 @@ def write_joined(path: Path, head: str, contents: Iterable[bytes]) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    with _standard() if path == Path("-") else _whole(path, "wb") as file:
+    with _standard() if path == Path("-") else whole_file(path, "wb") as file:
         file.write(head.encode())
         for content in contents:
             file.write(unpacked(content))
@@ -189,20 +188,7 @@ def _time(seconds: float | None) -> str | None:
 
 @contextmanager
 def _standard() -> Iterator[IO[bytes]]:
-    with writing(Path("-")):
-        yield sys.stdout.buffer
-        sys.stdout.flush()
-
-
-@contextmanager
-def _whole(path: Path, mode: str) -> Iterator[IO[Any]]:
-    """A file that has its name when it is complete."""
-    part = path.with_name(f".{path.name}.part")
-    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
-    with writing(path):
-        try:
-            with part.open(mode, **text) as file:  # type: ignore[call-overload]
-                yield file
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with writing(STANDARD):
+        output = standard_output()
+        yield output.buffer
+        output.flush()

@@ -45,9 +45,9 @@ class FaceFiles:
     """
 
     def __init__(
-        self, folder: Path, *, source: str, provenance: Mapping[str, Any], overwrite: bool
+        self, folder: str | Path, *, source: str, provenance: Mapping[str, Any], overwrite: bool
     ) -> None:
-        self._folder = folder
+        self._folder = Path(folder)
         self._source = source
         self._provenance = dict(provenance)
         self._old = self._found()

@@ -40,7 +40,7 @@ class BestFaces:
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | Path,
         *,
         source: str,
         most: int = MOST,

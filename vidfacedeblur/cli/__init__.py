@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from vidfacedeblur.cli.comparing import check_comparison, write_comparisons
 from vidfacedeblur.cli.display import Display
 from vidfacedeblur.cli.extras import (
-    STANDARD,
     Told,
     beside,
     check_page,
@@ -35,11 +33,13 @@ from vidfacedeblur.errors import (
     FAILED,
     OK,
     OptionError,
+    OutputError,
     VidFaceDeblurError,
     exit_code,
 )
 from vidfacedeblur.models.registry import MODELS, entry
 from vidfacedeblur.records import Report, TimingsFile
+from vidfacedeblur.whole import STANDARD, standard_output, writing
 
 if TYPE_CHECKING:
     from vidfacedeblur.pipeline import FaceDeblurPipeline
@@ -59,7 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     flags = vars(build_parser().parse_args(argv))
     if "list_models" in flags:
-        return _list_models()
+        try:
+            return _list_models()
+        except OutputError as error:
+            say(f"vidfacedeblur: {error}\n")
+            return exit_code(error)
     return run_command(
         flags, lambda values, display: _run(flags, values, display), SETTINGS, LIVE_SETTINGS
     )
@@ -278,7 +282,8 @@ def _list_models() -> int:
 
     for name, model in MODELS.items():
         note = "" if bundle.bundled(name) else "; no bundled weights, needs --weights"
-        sys.stdout.write(f"{name:24}{model.summary}{note}\n")
+        with writing(STANDARD):
+            standard_output().write(f"{name:24}{model.summary}{note}\n")
     return OK
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidfacedeblur.cli.extras import STANDARD, check_folder
+from vidfacedeblur.cli.extras import check_folder
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
+from vidfacedeblur.whole import STANDARD
 
 if TYPE_CHECKING:
     from vidfacedeblur.cli.display import Display

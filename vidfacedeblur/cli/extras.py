@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
 from vidfacedeblur.events import EventFile
+from vidfacedeblur.whole import STANDARD
 
 if TYPE_CHECKING:
     from vidfacedeblur.archive.beside import Beside
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from vidfacedeblur.pipeline import FaceDeblurPipeline
     from vidfacedeblur.plan import Job, Plan
 
-STANDARD = Path("-")
 _SCRATCH: set[Path] = set()
 """Folders that hold pictures of faces while a run needs them."""
 

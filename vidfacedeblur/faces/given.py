@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from vidfacedeblur.errors import OptionError
@@ -38,7 +39,10 @@ class GivenFaces:
         Raises:
             OptionError: What the function gave are not faces, or not numbered as they must be.
         """
-        faces = [as_face(face) for face in self._find(canvas)]
+        given = self._find(canvas)
+        if not isinstance(given, Iterable):
+            raise OptionError(f"find_faces must give a list of faces, got {given!r}")
+        faces = [as_face(face) for face in given]
         if self._cuts.is_cut(canvas):
             self._tracker.reset()
             self._scene = self._count
@@ -74,6 +78,7 @@ def as_face(face: FaceLike) -> Face:
         found = face if isinstance(face, Face) else Face(Box(*map(float, face)))
     except (TypeError, ValueError) as error:
         raise OptionError(f"a face's box must be (x0, y0, x1, y1), got {face!r}") from error
-    if not (found.box.width > 0 and found.box.height > 0):
+    finite = all(map(math.isfinite, found.box))
+    if not (finite and found.box.width > 0 and found.box.height > 0):
         raise OptionError(f"a face's box must be (x0, y0, x1, y1) with area, got {found.box}")
     return replace(found, box=Box(*found.box))

@@ -45,7 +45,7 @@ class SegmentWriter:
 
     def __init__(
         self,
-        folder: Path,
+        folder: str | Path,
         *,
         name: str = "camera",
         seconds: float = 60.0,
@@ -61,7 +61,7 @@ class SegmentWriter:
             raise OptionError(f"a segment must be 1 second or longer, got {seconds:g}")
         if not name or "/" in name or name.startswith("."):
             raise OptionError(f"{name!r} cannot begin the name of a file")
-        self.folder = folder
+        self.folder = folder = Path(folder)
         self.finished: list[Path] = []
         """The last files that were finished, up to 100."""
         self._name, self._seconds, self._kind = name, seconds, kind
@@ -126,8 +126,9 @@ class SegmentWriter:
         segment, self._segment = self._segment, None
         if segment is not None:
             with output_errors(segment.path, "completed"):
-                segment.finish()
-            self._note(segment.path)
+                kept = segment.finish()
+            if kept:
+                self._note(segment.path)
 
     def _note(self, path: Path) -> None:
         self.finished = [*self.finished[-99:], path]
@@ -168,8 +169,13 @@ class _Segment:
     def write(self, result: LiveResult) -> None:
         self._writer.write(result.result.image, self._clock.time(result))
 
-    def finish(self) -> None:
-        """Close it and give it its name, also where the last of it cannot be written."""
+    def finish(self) -> bool:
+        """Close it and give it its name, also where the last of it cannot be written.
+
+        Returns:
+            Whether it is there; something else, as what makes room on the disk, may have deleted it.
+        """
+        kept = True
         try:
             self._writer.finish()
         except BaseException:
@@ -178,8 +184,14 @@ class _Segment:
         finally:
             with suppress(OSError):
                 os.fsync(self._lock)
-            self._part.replace(self.path)
-            os.close(self._lock)
+            try:
+                self._part.replace(self.path)
+            except FileNotFoundError:
+                kept = False
+                _log.warning("%s was deleted while it was recorded", self._part)
+            finally:
+                os.close(self._lock)
+        return kept
 
 
 def recover(folder: Path, name: str, suffix: str) -> list[Path]:

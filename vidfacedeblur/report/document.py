@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vidfacedeblur import __version__
-from vidfacedeblur.events import writing
 from vidfacedeblur.report.text import esc, script_json
+from vidfacedeblur.whole import whole_file
 
 _HEAD = """<!doctype html>
 <html lang="en">
@@ -71,13 +71,8 @@ def put(path: Path, text: str) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
-    with writing(path):
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(text)
 
 
 @cache

@@ -29,7 +29,8 @@ from vidfacedeblur.video.formats import (
     suffix_for,
 )
 from vidfacedeblur.video.isolation import isolated_suffix, open_isolated
-from vidfacedeblur.video.opening import STANDARD, open_container
+from vidfacedeblur.video.opening import open_container
+from vidfacedeblur.video.orientation import turned_by
 from vidfacedeblur.video.picture import PictureSink, PictureSource, picture_kind, picture_suffix
 from vidfacedeblur.video.pieces import (
     Joined,
@@ -44,13 +45,13 @@ from vidfacedeblur.video.sink import VideoSink
 from vidfacedeblur.video.source import VideoSource
 from vidfacedeblur.video.streaming import SEGMENTS, StreamWriter, has_picture, published
 from vidfacedeblur.video.tags import PROVENANCE
+from vidfacedeblur.whole import STANDARD
 
 __all__ = [
     "PICTURE_SUFFIXES",
     "PROVENANCE",
     "PUBLISH_SCHEMES",
     "SEGMENTS",
-    "STANDARD",
     "VIDEO_SUFFIXES",
     "Address",
     "Camera",
@@ -86,6 +87,7 @@ __all__ = [
     "parse_address",
     "piece_encoder",
     "published",
+    "turned_by",
     "why_whole",
     "write_joined",
 ]

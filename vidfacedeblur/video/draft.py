@@ -22,7 +22,7 @@ from typing import Protocol
 import av
 
 from vidfacedeblur.errors import OutputError, OutputExistsError
-from vidfacedeblur.video.opening import STANDARD
+from vidfacedeblur.whole import STANDARD
 
 
 class Destination(Protocol):

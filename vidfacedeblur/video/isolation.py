@@ -28,9 +28,10 @@ from vidfacedeblur.link import own_module
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video.draft import clear_leftovers
 from vidfacedeblur.video.frames import rows_of
-from vidfacedeblur.video.opening import STANDARD, check_size
+from vidfacedeblur.video.opening import check_size
 from vidfacedeblur.video.protocols import SourceInfo
 from vidfacedeblur.video.wire import Wire, error_of, frame_of
+from vidfacedeblur.whole import STANDARD
 
 _MODULE = "vidfacedeblur.video.child"
 _TICK = 0.2

@@ -17,9 +17,7 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import InputError, NoVideoError
 from vidfacedeblur.video.formats import PIPED_FORMATS, READABLE_CODECS, READABLE_FORMATS
 from vidfacedeblur.video.piped import PipedInput
-
-STANDARD = Path("-")
-"""Standard input where something is read, standard output where something is written."""
+from vidfacedeblur.whole import STANDARD
 
 _FENCE = {"protocol_whitelist": "file", "format_whitelist": READABLE_FORMATS}
 _PIPE_BYTES = 1 << 18  # asked for at a time

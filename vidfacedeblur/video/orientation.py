@@ -54,6 +54,11 @@ def orientation_of(matrix: tuple[int, ...] | None) -> int:
     return _BY_SIGNS.get(signs, 1)
 
 
+def turned_by(degrees: int) -> int:
+    """The EXIF orientation of pictures that are to be turned, by `av.VideoFrame.rotation`."""
+    return {90: 8, 180: 3, 270: 6}.get(degrees % 360, 1)
+
+
 def swaps_sides(orientation: int) -> bool:
     """Whether the upright picture is as wide as the stored one is high."""
     return orientation >= 5

@@ -21,7 +21,7 @@ from vidfacedeblur.types import Frame
 from vidfacedeblur.video.draft import Draft, output_errors
 from vidfacedeblur.video.frames import has_alpha, nearest_format, reformatter, without_side_data
 from vidfacedeblur.video.layout import layouts
-from vidfacedeblur.video.opening import STANDARD, check_size, readable_file
+from vidfacedeblur.video.opening import check_size, readable_file
 from vidfacedeblur.video.picture_bytes import (
     Kind,
     exif_orientation,
@@ -35,6 +35,7 @@ from vidfacedeblur.video.picture_bytes import (
 )
 from vidfacedeblur.video.protocols import SourceInfo
 from vidfacedeblur.video.tags import PROVENANCE
+from vidfacedeblur.whole import STANDARD
 
 _CODECS: dict[Kind, str] = {"png": "png", "jpeg": "mjpeg"}
 _KINDS: dict[str, Kind] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg"}

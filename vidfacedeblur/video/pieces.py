@@ -21,9 +21,9 @@ from vidfacedeblur.video.encoder import FrameEncoder
 from vidfacedeblur.video.encoding import recipe_for
 from vidfacedeblur.video.formats import Container
 from vidfacedeblur.video.frames import checksum
-from vidfacedeblur.video.opening import STANDARD
 from vidfacedeblur.video.sink import VideoSink
 from vidfacedeblur.video.source import VideoSource
+from vidfacedeblur.whole import STANDARD
 
 _ENCODERS = frozenset(
     {"libx264", "libx265", "libvpx-vp9", "libsvtav1", "prores_ks", "mjpeg", "ffv1"}

@@ -15,7 +15,6 @@ from av.video.stream import VideoStream
 from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.video.ending import packet_end
 from vidfacedeblur.video.opening import (
-    STANDARD,
     accepted_codecs,
     check_size,
     main_video,
@@ -23,6 +22,7 @@ from vidfacedeblur.video.opening import (
     open_decoder,
 )
 from vidfacedeblur.video.piped import PipedInput
+from vidfacedeblur.whole import STANDARD
 
 _SEEK_MARGINS = (0, 10, 60)
 """Seconds to go back further, where a seek did not land on a frame before the wanted one."""

@@ -25,11 +25,11 @@ from vidfacedeblur.video.encoded import Encoded
 from vidfacedeblur.video.encoder import FrameEncoder
 from vidfacedeblur.video.encoding import recipe_for
 from vidfacedeblur.video.formats import Container
-from vidfacedeblur.video.opening import STANDARD
 from vidfacedeblur.video.orientation import display_matrix
 from vidfacedeblur.video.source import VideoSource
 from vidfacedeblur.video.tags import file_tags, kept_tags, muxer_options, timecode
 from vidfacedeblur.video.verify import Expected, verify
+from vidfacedeblur.whole import STANDARD
 
 
 class VideoSink:
