@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -212,3 +216,85 @@ def test_a_part_of_a_video(small_weights: Path, tmp_path: Path) -> None:
     with FaceDeblurPipeline(weights=small_weights, device="cpu", video=options) as opened:
         summary = opened.run(tmp_path / "in.mp4", tmp_path / "out.mp4")
     assert summary.frames == 5
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_frame_that_says_it_is_turned_is_looked_at_upright(
+    pipeline: FaceDeblurPipeline, tmp_path: Path, degrees: int
+) -> None:
+    path = tmp_path / "turned.mp4"
+    matrices = {90: (0, -1, 1, 0), 180: (-1, 0, 0, -1), 270: (0, 1, -1, 0)}
+    a, b, c, d = (value << 16 for value in matrices[degrees])
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("libx264", 25, options={"crf": "10"})
+        stored = np.ascontiguousarray(np.rot90(portrait(), -degrees // 90))
+        video.height, video.width = stored.shape[:2]
+        video.pix_fmt = "yuv420p"
+        video.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30))
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(stored, "rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    upright = pipeline.process_image(portrait()).faces
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    assert frames[0].rotation % 360 == degrees
+    results = list(pipeline.process(frames))
+    for result in results:
+        assert len(result.faces) == 1
+        assert np.allclose(result.faces[0].box, upright[0].box, atol=12)
+
+
+def test_a_box_that_has_left_the_picture_changes_nothing(pipeline: FaceDeblurPipeline) -> None:
+    before = portrait()
+    result = pipeline.process_image(before, [(1000, 1000, 1100, 1100)])
+    assert (result.image == before).all()
+    assert [face.deblurred for face in result.faces] == [False]
+
+
+@pytest.mark.parametrize("box", [(0, 0, math.inf, 9), (-math.inf, 0, 9, 9), (0, math.nan, 9, 9)])
+def test_a_box_without_an_end_is_refused(
+    pipeline: FaceDeblurPipeline, box: tuple[float, float, float, float]
+) -> None:
+    with pytest.raises(OptionError, match="with area"):
+        pipeline.process_image(portrait(), [box])
+
+
+def test_crops_and_faces_of_another_kind_are_refused(small_weights: Path) -> None:
+    def nothing(image: object) -> None:
+        return None
+
+    with FaceDeblurPipeline(
+        "deblurgan",
+        weights=small_weights,
+        find_faces=nothing,  # type: ignore[arg-type]
+    ) as pipeline:
+        with pytest.raises(OptionError, match="crops must be an array, got list"):
+            pipeline.deblur_faces([portrait()])  # type: ignore[arg-type]
+        with pytest.raises(OptionError, match="find_faces must give a list of faces, got None"):
+            list(pipeline.process([portrait()]))
+
+
+FORKED = """
+import os, sys
+from skimage import data
+from vidfacedeblur import FaceDeblurPipeline
+from vidfacedeblur.errors import EngineError
+with FaceDeblurPipeline("deblurgan", weights=sys.argv[1], engine="torch", threads=2) as pipeline:
+    pipeline.process_image(data.astronaut())
+    child = os.fork()
+    if not child:
+        try:
+            pipeline.process_image(data.astronaut())
+        except EngineError as error:
+            os._exit(7 if "spawn" in str(error) else 8)
+        os._exit(9)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_torch_in_a_forked_process_says_why_it_cannot_work(small_weights: Path) -> None:
+    command = [sys.executable, "-c", FORKED, str(small_weights)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "7", done.stderr[-2000:]

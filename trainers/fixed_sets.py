@@ -1,8 +1,9 @@
 """The fixed evaluation sets: lists of files with their sha256; the pixels stay where they are.
 
 - ``synthetic-faces`` v2 (folder ``faces``, test split): each face cut to 128 pixels, convolved with
-  a random camera path of odd size 13 to 27, given noise of 0.01, rounded to 8 bits. Version 1 cut
-  its squares with other code; the list is the same.
+  a random camera path of odd size 13 to 27, given noise of 0.01, rounded to 8 bits. The paths curve
+  less than the published generator's (`kernels.trajectories`). Version 1 cut its squares with other
+  code; the list is the same.
 - ``averaged-video`` v1 (folder ``videos``): the mean of 5 to 15 frames of clips that no model was
   trained on, against the middle frame, cut to 128 pixels.
 - ``published`` v1 (folder ``benchmark``): whole pictures that others published blurred and sharp,
@@ -27,7 +28,7 @@ from vidfacedeblur.errors import InputError
 from vidfacedeblur.trainers.averaging import averaged_at
 from vidfacedeblur.trainers.blur import as_eight_bit, convolve
 from vidfacedeblur.trainers.files import sha256_of
-from vidfacedeblur.trainers.kernels import random_kernels
+from vidfacedeblur.trainers.kernels import random_kernels, trajectories
 from vidfacedeblur.trainers.media import read_frames, read_picture
 from vidfacedeblur.trainers.prepare import cut_square
 from vidfacedeblur.types import Box, ByteImage, FloatImage, Region
@@ -107,7 +108,7 @@ def _synthetic(rows: Sequence[Row], folder: Path) -> Iterator[Pair]:
         sharp = cut_square(picture, square_of(row), SIDE)
         size = int(row["kernel_size"])
         rng = np.random.default_rng(int(row["seed"]))
-        kernels = random_kernels([size], rng)
+        kernels = random_kernels([size], rng, paths=trajectories(1, rng, curving=1))
         blurred = convolve(torch.from_numpy(sharp).permute(2, 0, 1)[None], kernels)
         grain = rng.normal(0, NOISE, blurred.shape).astype(np.float32)
         recorded = as_eight_bit(blurred + torch.from_numpy(grain))[0].permute(1, 2, 0)

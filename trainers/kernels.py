@@ -32,12 +32,23 @@ _PERSISTENCE = (0.01, 0.009, 0.008, 0.007, 0.005, 0.003)
 """Scales the chance of a sudden turn and the strength of the shake."""
 
 
-def trajectories(count: int, rng: np.random.Generator) -> NDArray[np.complex128]:
-    """Draw camera paths, (count, 500) complex positions, in no particular unit."""
+def trajectories(
+    count: int, rng: np.random.Generator, *, curving: float | None = None
+) -> NDArray[np.complex128]:
+    """Draw camera paths, (count, 500) complex positions, in no particular unit.
+
+    Args:
+        count: How many.
+        rng: Where chance comes from.
+        curving: By how many of the published 2,000 steps the shake and the pull of each of the 500
+            count: 4 curves as published, 1 less. None: each path its own, from 1 to 4.
+    """
     persistence = rng.choice(_PERSISTENCE, count)
     pull = rng.uniform(0, 0.7, count) * persistence
     shake = rng.uniform(0, 10, count) * persistence
     turn_chance = rng.uniform(0, 0.2, count) * persistence
+    steps = 4 ** rng.uniform(0, 1, count) if curving is None else curving
+    pull, shake = pull * steps, shake * np.sqrt(steps)  # what is random adds up by its square
     speed = 60 / (_STEPS - 1)
     position = np.zeros(count, complex)
     velocity = speed * np.exp(1j * rng.uniform(0, 2 * np.pi, count))

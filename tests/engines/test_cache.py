@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -191,3 +192,23 @@ def test_everything_is_listed_and_can_be_cleaned_away(folder: Path) -> None:
     assert found[1].parts["a"] == 1
     assert cache.clean() == (2, 6)
     assert list(folder.iterdir()) == []
+
+
+def test_what_was_made_ahead_serves_where_nothing_can_be_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = make()
+    before = sorted(entry.name for entry in folder.iterdir())
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(cache, "_locked", None)  # a lock is a file, too
+    found, made = make()
+    assert (found, made) == (path, [])
+    assert sorted(entry.name for entry in folder.iterdir()) == before
+
+
+def test_a_full_disk_names_the_folder_and_what_would_help(folder: Path) -> None:
+    def write(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(EngineError, match=r"cache folder .* \(No space left.*VIDFACEDEBLUR_CACHE"):
+        cache.cached("net", ".blob", {"a": 1}, write)

@@ -168,6 +168,19 @@ def test_recordings_that_go_on_or_cannot_be_read_are_left_alone(tmp_path: Path) 
     assert len(times_of(first.finished[0])) == 2
 
 
+def test_a_file_deleted_while_it_is_recorded_ends_nothing(tmp_path: Path) -> None:
+    before = set(Path("/proc/self/fd").iterdir())
+    writer = SegmentWriter(str(tmp_path), seconds=1)
+    for number in range(60):
+        writer.write(result(number))
+        if number == 10:
+            [part] = tmp_path.iterdir()
+            part.unlink()
+    writer.close()
+    assert len(writer.finished) == len(list(tmp_path.iterdir())) >= 1
+    assert set(Path("/proc/self/fd").iterdir()) <= before
+
+
 def test_wrong_choices_and_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="mkv or mp4"):
         SegmentWriter(tmp_path, kind="avi")  # type: ignore[arg-type]

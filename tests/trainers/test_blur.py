@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from vidfacedeblur.trainers.blur import as_eight_bit, averaged_while_moving, convolve
 from vidfacedeblur.trainers.compression import h264, jpeg
@@ -87,6 +88,22 @@ def test_each_image_gets_its_own_kernel() -> None:
     kernels = random_kernels([5, 27], np.random.default_rng(0))
     blurred = convolve(images, kernels)
     assert torch.allclose(blurred[:, 0, 11:70, 11:70], kernels, atol=1e-6)
+
+
+def test_paths_curve_as_much_as_asked() -> None:
+    def roundness(curving: float) -> float:
+        """Mean over paths of their shorter axis over the longer; 0.50 of 2,000 steps."""
+        rng = np.random.default_rng(0)
+        paths = trajectories(2000, rng, curving=curving)
+        return float(np.mean([_axes(np.stack([path.real, path.imag])) for path in paths]))
+
+    assert roundness(1) == pytest.approx(0.38, abs=0.02)
+    assert roundness(4) == pytest.approx(0.51, abs=0.02)
+
+
+def _axes(points: NDArray[np.float64]) -> float:
+    short, long = np.sqrt(np.linalg.eigvalsh(np.cov(points)))
+    return float(short / long)
 
 
 def test_a_moving_dot_is_averaged_along_its_path_and_is_in_place_at_the_middle() -> None:

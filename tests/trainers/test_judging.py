@@ -27,6 +27,7 @@ from vidfacedeblur.errors import InputError, OutputError
 from vidfacedeblur.models.weights import load_model, save_model
 from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.averaging import AveragedFace, averaged_faces
+from vidfacedeblur.trainers.baselines import BASELINES
 from vidfacedeblur.trainers.fixed_sets import (
     KERNEL_SIZES,
     LENGTHS,
@@ -310,7 +311,7 @@ def test_evaluate_writes_all_that_is_asked_for(
     )
     assert code == 0
     printed = capsys.readouterr().out
-    methods = ["blurred input", "Wiener, kernel known", "Richardson-Lucy, kernel known"]
+    methods = ["blurred input", *BASELINES]
     methods += [f"deblurgan={weights}".partition("=")[0], "deblurgan:twin"]
     assert re.findall(r"^\| ([^|]+) \|", printed, re.MULTILINE) == [
         *("method", *methods),

@@ -23,8 +23,10 @@ from vidfacedeblur.errors import (
 )
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video import open_canvas, open_source, output_suffix
+from vidfacedeblur.video.timeline import DecodingOrder
 
 Make = Callable[..., Path]
+Packets = Callable[[Path, str], list[tuple[Fraction, bytes]]]
 
 
 def read(path: Path, **options: Any) -> list[Frame]:
@@ -190,6 +192,63 @@ def test_a_whole_input_is_not_cut_short(make_clip: Make, tmp_path: Path) -> None
             assert (source.truncated, source.corrupt_frames, source.bad_packets) == (None, 0, 0)
 
 
+def test_an_avi_is_as_long_as_its_header_says(make_clip: Make, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.avi", encoder="mjpeg", pix_fmt="yuvj420p", frames=50)
+    with open_source(cut_short(path, 0.5), VideoOptions(keep_partial=True)) as source:
+        frames = list(source)
+    assert 10 < len(frames) < 40
+    assert source.truncated is not None
+    assert re.search(rf"of 2\.00 s, {len(frames)} frames", source.truncated)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".asf"])
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_b_frames_of_files_that_store_no_times(tmp_path: Path, suffix: str, start: float) -> None:
+    shades = list(range(20, 220, 4))
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("libx264", 25, options={"bf": "3", "b-pyramid": "normal"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number, shade in enumerate(shades):
+            grey = np.full((48, 64, 3), shade, np.uint8)
+            frame = av.VideoFrame.from_ndarray(grey, "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    with open_source(path, VideoOptions(start=start)) as source:
+        frames = [
+            (float(f.pts * f.time_base), f.picture.to_ndarray(format="rgb24")) for f in source
+        ]
+    times = [time for time, _ in frames]
+    assert np.allclose(np.diff(times), 0.04, atol=0.002)
+    seen = [float(image.mean()) for _, image in frames]
+    assert np.allclose(seen, shades[-len(seen) :], atol=3)
+    assert len(frames) in ((50,) if start == 0 else (24, 25, 26))
+
+
+def test_a_packet_that_gave_no_picture_holds_up_the_times_for_a_while_only() -> None:
+    order = DecodingOrder()
+    times = []
+    for number in range(100):
+        packet = av.Packet(b"x")
+        packet.pts = number
+        order.add(packet)
+        if number != 10:
+            times.append(order.time(number))
+    assert times[:10] == list(range(10))
+    assert times[-50:] == list(range(50, 100))
+    assert times == sorted(set(times))  # type: ignore[type-var]
+
+
+def test_times_that_a_file_does_store_are_left_alone() -> None:
+    order = DecodingOrder()
+    for pts in (0, 3, 1, 2):
+        packet = av.Packet(b"x")
+        packet.pts = pts
+        order.add(packet)
+    assert [order.time(pts) for pts in (0, 1, 2, 3, None)] == [0, 1, 2, 3, None]
+
+
 def test_damage_in_the_middle_is_counted(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.ts", frames=50, size=(160, 120), settings={"crf": "5"})
     data = bytearray(path.read_bytes())
@@ -274,6 +333,45 @@ def test_the_suffix_of_the_output(
 ) -> None:
     path = make_clip(tmp_path / name.lower(), settings={"bf": "0"}).rename(tmp_path / name)
     assert output_suffix(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("sound", "suffix", "expected"),
+    [
+        ("mp3", ".avi", ".mkv"),
+        ("pcm_mulaw", ".avi", ".mov"),
+        ("adpcm_ms", ".avi", ".avi"),
+        ("adpcm_ima_wav", ".asf", ".avi"),
+    ],
+)
+def test_sound_that_matroska_cannot_hold_is_kept(
+    run: Any, packets: Packets, tmp_path: Path, sound: str, suffix: str, expected: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("mpeg4", 25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream(sound, 44100, layout="mono")
+        for number in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 9 * number, np.uint8), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        wave = (9000 * np.sin(np.arange(44100) / 20)).astype(np.int16)[None]
+        whole = av.AudioFrame.from_ndarray(wave, "s16", "mono")
+        whole.sample_rate, whole.pts, whole.time_base = 44100, 0, Fraction(1, 44100)
+        context = audio.codec_context
+        resampler = av.AudioResampler(context.format, "mono", 44100, frame_size=context.frame_size)
+        for part in (*resampler.resample(whole), *resampler.resample(None)):
+            container.mux(audio.encode(part))
+        container.mux(audio.encode(None))
+    assert output_suffix(path) == expected
+    written = run(path, tmp_path / f"b{expected}").written
+    before, after = (b"".join(data for _, data in packets(p, "audio")) for p in (path, written))
+    assert before == after
+    if expected == ".avi":
+        with pytest.raises(LossError, match=r"it is left out; \.avi would keep it"):
+            run(path, tmp_path / "c.mkv", strict=True)
 
 
 def test_a_suffix_that_lies(make_clip: Make, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from vidfacedeblur.video.address import PUBLISH_SCHEMES, Address, parse_address
 from vidfacedeblur.video.beside import Composer, How, composer
 from vidfacedeblur.video.camera import Camera
 from vidfacedeblur.video.canvas import open_canvas
+from vidfacedeblur.video.copying import holders
 from vidfacedeblur.video.draft import clear_leftovers, output_errors
 from vidfacedeblur.video.encoded import Encoded, PacketReader, PacketWriter
 from vidfacedeblur.video.formats import (
@@ -256,4 +257,9 @@ def glance(path: Path) -> tuple[str, float | None]:
 def suffix_of(container: InputContainer, path: Path) -> str:
     """The suffix to write an open input with, whose own name is `path`."""
     brand = container.metadata.get("major_brand", "")
-    return suffix_for(container.format.name, path.suffix, brand=brand)
+    suffix = suffix_for(container.format.name, path.suffix, brand=brand)
+    if suffix != ".mkv" or container.format.name == "matroska,webm":
+        return suffix
+    # AVI and ASF are not written, for their times, unless only AVI can hold their sound.
+    sounds = [set(holders(stream)) for stream in container.streams.audio]
+    return next((s for s in (".mkv", ".mov", ".avi") if all(s in each for each in sounds)), suffix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any, cast
 
 import av
@@ -12,7 +13,7 @@ from av.container import InputContainer, OutputContainer
 from av.format import Flags
 from av.stream import Disposition, Stream
 
-from vidfacedeblur.video.formats import Container
+from vidfacedeblur.video.formats import CONTAINERS, Container
 from vidfacedeblur.video.tags import QUICKTIME, kept_tags
 from vidfacedeblur.video.timeline import Cut
 
@@ -37,7 +38,7 @@ class Copies:
 
     def add(self, stream: Stream) -> bool:
         """Make room for a stream of the input; False if the container cannot hold it."""
-        if not _can_hold(self._container, stream):
+        if not can_hold(self._container, stream):
             return False
         copy = self._target.add_stream_from_template(stream, opaque=True)
         # PyAV copies neither tags nor disposition.
@@ -55,6 +56,8 @@ class Copies:
                     # Sound is never reordered, but damaged files say so; QuickTime believes the
                     # decoding times.
                     packet.dts = packet.pts
+                if self._container.constant_rate:
+                    _count_in(packet, stream.time_base)
                 self._keep_rising(packet)
                 packet.stream = stream
                 self._target.mux(packet)
@@ -77,6 +80,18 @@ class Copies:
             if packet.pts is not None:
                 packet.pts = max(packet.pts, least)
         self._last[packet.stream_index] = packet.dts
+
+
+def _count_in(packet: av.Packet[Any], unit: Fraction | None) -> None:
+    """Give a packet's times in the muxer's own unit: in AVI two may then become the same."""
+    if unit is None or packet.time_base == unit:
+        return
+    scale = packet.time_base / unit
+    packet.pts, packet.dts = (
+        None if time is None else round(time * scale) for time in (packet.pts, packet.dts)
+    )
+    packet.duration = round((packet.duration or 0) * scale)
+    packet.time_base = unit
 
 
 def allows_repeats(target: OutputContainer) -> bool:
@@ -118,7 +133,12 @@ def describe(stream: Stream) -> str:
     return f"{stream.type} stream {stream.index} ({codec}{language})"
 
 
-def _can_hold(container: Container, stream: Stream) -> bool:
+def holders(stream: Stream, among: Iterable[str] = (".mkv", ".mov", ".avi")) -> list[str]:
+    """The suffixes of the outputs, among some, that can hold a stream."""
+    return [suffix for suffix in among if can_hold(CONTAINERS[suffix], stream)]
+
+
+def can_hold(container: Container, stream: Stream) -> bool:
     """Try it: muxers say no in different ways, some only when they write the header."""
     if container.copies is not None and stream.name not in container.copies:
         return False

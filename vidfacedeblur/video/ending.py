@@ -32,7 +32,10 @@ def missing_seconds(
     if container.format.name not in _DECLARING or stream.time_base is None:
         return None
     if stream.duration is not None:
-        end = (stream.duration + (stream.start_time or 0)) * stream.time_base
+        ticks = stream.duration
+        if container.format.name == "avi":  # FFmpeg shortens it to what there is, its header not
+            ticks = max(ticks, stream.frames)
+        end = (ticks + (stream.start_time or 0)) * stream.time_base
         return video_end, end
     tagged = _seconds(stream.metadata.get("DURATION", ""))
     if tagged is not None:

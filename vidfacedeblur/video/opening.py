@@ -122,7 +122,11 @@ def open_decoder(stream: VideoStream, path: Path | str, *, max_pixels: int) -> V
     check_size(decoder.width, decoder.height, path, max_pixels=max_pixels)
     name = _ALPHA_DECODERS.get(decoder.codec.canonical_name)
     if name is not None and has_alpha_tag(stream):
+        declared = decoder
         decoder = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+        # The container alone may say what the colours mean.
+        for what in ("color_range", "colorspace", "color_primaries", "color_trc"):
+            setattr(decoder, what, getattr(declared, what))
     # As an option of the container it would be ignored; and only before the decoder is opened.
     decoder.options = {"max_pixels": str(max_pixels)}
     _use_threads(decoder)

@@ -22,6 +22,7 @@ from vidfacedeblur.video.opening import (
     open_decoder,
 )
 from vidfacedeblur.video.piped import PipedInput
+from vidfacedeblur.video.timeline import DecodingOrder
 from vidfacedeblur.whole import STANDARD
 
 _SEEK_MARGINS = (0, 10, 60)
@@ -36,6 +37,10 @@ class Decoded(NamedTuple):
 
     picture: av.VideoFrame
     passengers: list[av.Packet[Any]]
+
+
+_WITHOUT_TIMES = frozenset({"avi", "asf"})
+"""Formats that store no times of presentation."""
 
 
 class Reader:
@@ -139,6 +144,9 @@ class Reader:
         """Decode one picture, from where the container stands."""
         self._passengers = []
         self._gap = 0
+        timeless = self.container.format.name in _WITHOUT_TIMES
+        reorders = timeless and self.stream.codec_context.has_b_frames
+        self._order = DecodingOrder() if reorders else None
         self._pictures = self._decode()
         self.head = next(self._pictures, None)
 
@@ -190,12 +198,16 @@ class Reader:
                 yield packet
 
     def _decode_packet(self, packet: av.Packet[Any] | None) -> Iterator[Decoded]:
+        if self._order is not None and packet is not None:
+            self._order.add(packet)
         try:
             pictures = self.decoder.decode(packet)
         except av.error.FFmpegError:
             self.bad_packets += 1
             return
         for picture in pictures:
+            if self._order is not None:
+                picture.pts = self._order.time(picture.pts)
             check_size(
                 picture.width, picture.height, self.path, max_pixels=self._options.max_pixels
             )

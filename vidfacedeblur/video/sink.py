@@ -18,6 +18,7 @@ from vidfacedeblur.video.copying import (
     Copies,
     copy_chapters,
     describe,
+    holders,
     is_remade,
 )
 from vidfacedeblur.video.draft import Destination, Draft, StandardOutput, output_errors
@@ -204,7 +205,11 @@ class VideoSink:
                 self.left_out.append(describe(stream))
             elif not self._copies.add(stream):
                 self.left_out.append(describe(stream))
-                self._lose(f"{container.muxer} cannot hold {describe(stream)}; it is left out")
+                others = " or ".join(holders(stream))
+                advice = f"; {others} would keep it" if others else ""
+                self._lose(
+                    f"{container.muxer} cannot hold {describe(stream)}; it is left out{advice}"
+                )
 
     def _add_video(self) -> None:
         source, recipe = self._source, self._recipe

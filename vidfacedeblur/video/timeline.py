@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from heapq import heappop, heappush
 from typing import Any
 
 import av
@@ -61,6 +62,54 @@ class Timeline:
         now = self._last * self._time_base
         offsets = (self._offset_before * self._time_base, self._offset * self._time_base)
         shift(packet, min(offsets, key=lambda offset: abs(time + offset - now)))
+
+
+class DecodingOrder:
+    """Times of pictures whose file says only in which order they are decoded, as AVI and ASF do.
+
+    FFmpeg numbers the packets of such files as they come, and each picture keeps its packet's time
+    where B-frames change the order. The times are those of the pictures, but in another order:
+    each takes the least that has not been taken. Where a packet's time lies before that of the one
+    before it, the file does know, and pictures keep what they have.
+    """
+
+    _PATIENCE = 32  # pictures until a packet that gave none is given up; decoders hold back fewer
+
+    def __init__(self) -> None:
+        self._rising = True
+        self._latest: int | None = None
+        self._free: list[int] = []
+        self._awaited: dict[int, int] = {}  # packets' times, and how many pictures there were then
+        self._count = 0
+
+    def add(self, packet: av.Packet[Any]) -> None:
+        """Take in the next packet of the video, before it is decoded."""
+        if packet.pts is None:  # as after a jump in ASF
+            return
+        if self._latest is not None and packet.pts < self._latest:
+            self._rising = False
+        else:
+            self._latest = packet.pts
+            heappush(self._free, packet.pts)
+            self._awaited[packet.pts] = self._count
+
+    def time(self, own: int | None) -> int | None:
+        """The time of the next picture, whose own is that of its packet; None: unknown."""
+        self._count += 1
+        if own is not None:
+            self._awaited.pop(own, None)
+        while self._free and self._is_overdue():
+            heappop(self._free)
+        least = heappop(self._free) if self._free else None
+        return least if self._rising else own
+
+    def _is_overdue(self) -> bool:
+        """Whether a packet gave no picture; if so, it is awaited no longer."""
+        oldest = next(iter(self._awaited), None)
+        if oldest is None or self._count - self._awaited[oldest] <= self._PATIENCE:
+            return False
+        del self._awaited[oldest]
+        return True
 
 
 @dataclass(frozen=True)
