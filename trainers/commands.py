@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from vidfacedeblur import console
 from vidfacedeblur.errors import InputError, OptionError
-from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.trainers.convert import write_converted
 from vidfacedeblur.trainers.datasets import DataSet, read_dataset
+from vidfacedeblur.trainers.files import check_output
 from vidfacedeblur.trainers.finding import Find, all_faces, backgrounds, main_face, open_detector
 from vidfacedeblur.trainers.journal import Row
 from vidfacedeblur.trainers.mixing import write_mixed
@@ -47,8 +47,7 @@ def prepare(args: argparse.Namespace) -> None:
     options = PrepareOptions(tuple(args.average), args.gamma, args.still_every)
     if not 1 <= args.quality <= 100:
         raise OptionError(f"--quality must lie within 1 to 100, got {args.quality}")
-    if not args.out.absolute().parent.is_dir():
-        raise OptionError(f"--out {args.out}: there is no such folder")
+    check_output(args.out)
     given = read_split(args.split) if args.split else None
     sets = [read_dataset(path, args.layout) for path in args.data]
     # Dealt together: who is in two data sets is on one side.
@@ -69,6 +68,8 @@ def prepare(args: argparse.Namespace) -> None:
         for reason, count in tally.reasons.most_common():
             say(f"left out: {count} x {reason}")
     say(f"{args.out}: {_told(contents)}")
+    for doubt in data.doubts:
+        say(doubt)
     if "val" not in contents.splits:
         say(
             "no face is left to validate with, so nothing can be trained: it takes several people;"
@@ -102,6 +103,7 @@ def _joined(sets: Sequence[DataSet]) -> DataSet:
         tuple(picture for data in sets for picture in data.pictures),
         tuple(clip for data in sets for clip in data.clips),
         tuple(problem for data in sets for problem in data.problems),
+        tuple(doubt for data in sets for doubt in data.doubts),
     )
 
 
@@ -149,15 +151,13 @@ def train_model(args: argparse.Namespace) -> None:
             max_minutes=args.max_minutes,
             check_every=args.check_every,
             threads=args.threads,
+            start=args.start,
             vgg=args.vgg,
             compiled=args.compile,
             makers=args.makers,
         )
         if recipe.loss.perceptual and args.vgg is None and processes.first:
             say("no --vgg: features of the face detector's O-Net stand in for VGG-19's")
-        start = None
-        if args.start is not None:
-            start = load_model(args.model, args.start).network.state_dict()
         quiet = None if processes.first else True
         with tqdm(total=1.0, disable=quiet, leave=False, bar_format=_BAR) as bar:
             line = _ProgressLine(bar)
@@ -165,7 +165,6 @@ def train_model(args: argparse.Namespace) -> None:
                 recipe,
                 options,
                 processes=processes,
-                start=start,
                 on_check=line.check,
                 on_step=line.step,
             )

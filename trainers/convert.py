@@ -32,9 +32,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError, WeightsError
+from vidfacedeblur.errors import OptionError, OutputExistsError, WeightsError
 from vidfacedeblur.models.registry import entry, make_config, make_network
 from vidfacedeblur.models.weights import save_model
+from vidfacedeblur.trainers.files import check_output
 from vidfacedeblur.trainers.names import CONVERTIBLE
 
 Rules = list[tuple[str, str]]
@@ -139,15 +140,14 @@ def write_converted(path: Path, model: str, out: Path) -> str:
 
     Raises:
         OutputExistsError: The output is the checkpoint itself.
-        OutputError: The output's folder does not exist.
+        OutputError: The output cannot be written.
         UnknownModelError: No model has that name.
         OptionError: No checkpoint of that model was published.
         WeightsError: The checkpoint cannot be converted, or a value does not fit float16.
     """
     if out.exists() and path.exists() and out.samefile(path):
         raise OutputExistsError(f"{out} is the checkpoint itself: name another output")
-    if not out.parent.is_dir():
-        raise OutputError(f"cannot write {out}: there is no folder {out.parent}")
+    check_output(out)
     config, state = convert(path, model)
     return save_model(out, model, config, state)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -167,9 +167,7 @@ def _manifest(path: Path) -> DataSet:
 
 def _on_one_side(data: DataSet) -> DataSet:
     """Of an identity that the data set's list has on two sides, the first one counts."""
-    sides, torn = settled((entry.identity, entry.split) for entry in data.entries)
-    told = (f"identity {who} is on two sides; all of it goes to {sides[who]}" for who in torn)
-    return replace(sided(data, sides), problems=(*data.problems, *told))
+    return sided(data, *settled((entry.identity, entry.split) for entry in data.entries))
 
 
 def _lfw(path: Path) -> DataSet:
@@ -236,7 +234,24 @@ def _pictures_and_videos(path: Path, layout: str) -> DataSet:
             pictures.append(Picture(file, _name(file, root), who, side))
         else:
             clips.append(Clip(_name(file, root), who, (file,), side))
-    return _on_one_side(DataSet(layout, tuple(pictures), tuple(clips), tuple(problems)))
+    alone = (file.stem for file in files if len(file.relative_to(root).parts) == 1 + dealt)
+    told = tuple(f"{path}: {doubt}" for doubt in _series(alone))
+    return _on_one_side(DataSet(layout, tuple(pictures), tuple(clips), tuple(problems), told))
+
+
+def _series(stems: Iterable[str]) -> Iterator[str]:
+    """A line if names that were each taken for a person may be several pictures of one."""
+    series: defaultdict[str, set[str]] = defaultdict(set)
+    for stem in stems:
+        series[re.sub(r"[_-]?\d+$", "", stem)].add(stem)
+    series.pop("", None)  # of bare numbers, any may be another person
+    alike = [sorted(names) for names in series.values() if len(names) > 1]
+    if alike:
+        yield (
+            f"{sum(map(len, alike))} names look like series, such as {alike[0][0]} and"
+            f" {alike[0][1]}, and each was taken for a person of its own; where a series is"
+            " one person, make a folder for each person, or a manifest.csv"
+        )
 
 
 def _owner(file: Path, root: Path, *, dealt: bool) -> tuple[str, Split | None]:

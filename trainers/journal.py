@@ -119,10 +119,10 @@ def _drawing() -> type[Figure]:
 
 
 def read_log(path: Path) -> list[Row]:
-    """Read a run's ``log.csv``; a last line that a kill cut short is left out."""
+    """Read a run's ``log.csv``; what a kill or a crash left of a last line is left out."""
     names = [field.name for field in fields(Row)]
     rows = []
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         for values in csv.DictReader(file):
             try:
                 numbers = {name: float(values[name]) for name in names}

@@ -18,6 +18,7 @@ from vidfacedeblur.trainers.finding import all_faces, main_face, open_detector
 from vidfacedeblur.trainers.fixed_sets import KERNEL_SIZES, LENGTHS, SIDE
 from vidfacedeblur.trainers.media import read_frames, read_picture
 from vidfacedeblur.trainers.split import read_split, read_table
+from vidfacedeblur.whole import whole_file
 
 Row = dict[str, str | int]
 
@@ -101,10 +102,11 @@ def write_list(path: Path, rows: Sequence[Row]) -> None:
 
     Raises:
         InputError: It has no rows.
+        OutputError: It cannot be written.
     """
     if not rows:
         raise InputError(f"nothing to list: no {path} was written")
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError, WeightsError
+from vidfacedeblur.errors import OptionError, OutputExistsError, WeightsError
 from vidfacedeblur.models.weights import load_model, save_model
+from vidfacedeblur.trainers.files import check_output
 
 
 def write_mixed(model: str, first: Path, second: Path, share: float, out: Path) -> str:
@@ -28,13 +29,12 @@ def write_mixed(model: str, first: Path, second: Path, share: float, out: Path) 
     Raises:
         OptionError: The share is out of range.
         OutputExistsError: The output is one of the two.
-        OutputError: The output's folder does not exist.
+        OutputError: The output cannot be written.
         WeightsError: A file cannot be read, or the two are of different configurations.
     """
     if not 0 <= share <= 1:
         raise OptionError(f"--share must lie within 0 to 1, got {share:g}")
-    if not out.parent.is_dir():
-        raise OutputError(f"cannot write {out}: there is no folder {out.parent}")
+    check_output(out)
     one, other = load_model(model, first), load_model(model, second)
     if out.exists() and any(out.samefile(path) for path in (first, second)):
         raise OutputExistsError(f"{out} is one of the two: name another output")

@@ -111,7 +111,9 @@ def load_pack(path: Path, split: Split) -> Faces:
     Raises:
         InputError: The file is missing or no pack, or has no face of that split.
     """
-    pictures, partners = _read(path, split)
+    splits, all_pictures, all_partners = _read(path)
+    mine = _of(splits, split, path)
+    pictures, partners = [all_pictures[n] for n in mine], [all_partners[n] for n in mine]
     averaged = [n for n, partner in enumerate(partners) if len(partner)]
     stills = [n for n, partner in enumerate(partners) if not len(partner)]
     return Faces(
@@ -121,16 +123,18 @@ def load_pack(path: Path, split: Split) -> Faces:
     )
 
 
-def check_pack(path: Path, split: Split) -> None:
-    """Raise what `load_pack` would, but for a damaged picture."""
-    _read(path, split)
+def check_pack(path: Path, *needed: Split) -> None:
+    """Raise what `load_pack` would of any of these splits, but for a damaged picture."""
+    splits, _, _ = _read(path)
+    for split in needed:
+        _of(splits, split, path)
 
 
 _Pictures = list[NDArray[np.uint8]]
 
 
-def _read(path: Path, split: Split) -> tuple[_Pictures, _Pictures]:
-    """The encoded faces of a split, and their blurred partners, empty where there is none."""
+def _read(path: Path) -> tuple[NDArray[np.str_], _Pictures, _Pictures]:
+    """The side of each face, the encoded face, and its blurred partner, empty if there is none."""
     if not path.is_file():
         raise InputError(f"there is no pack of faces {path}; make one with 'prepare'")
     try:
@@ -140,10 +144,15 @@ def _read(path: Path, split: Split) -> tuple[_Pictures, _Pictures]:
             partners = _slices(pack["blurred_webp"], pack["blurred_length"])
     except Exception as error:  # NumPy and zipfile raise ten kinds for one damaged byte
         raise InputError(f"{path} is not a pack of faces; make one with 'prepare'") from error
+    return splits, pictures, partners
+
+
+def _of(splits: NDArray[np.str_], split: Split, path: Path) -> NDArray[np.int64]:
+    """Numbers of the faces of a split."""
     mine = np.flatnonzero(splits == split)
     if not len(mine):
         raise InputError(f"{path} has no face of the split {split!r}")
-    return [pictures[i] for i in mine], [partners[i] for i in mine]
+    return mine
 
 
 def _slices(data: NDArray[np.uint8], lengths: NDArray[np.int64]) -> _Pictures:

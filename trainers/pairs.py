@@ -48,7 +48,10 @@ class PairMaker:
             self._averaged_share = 1.0
 
     def batch(self, number: int, count: int, crop: int) -> tuple[Tensor, Tensor]:
-        """Make one batch of (count, 3, crop, crop) pairs."""
+        """Make one batch of (count, 3, crop, crop) pairs, as they come from other processes, too.
+
+        Sums round by the order in which the values lie in memory, so that is always the same.
+        """
         rng = np.random.default_rng((self.seed, number))
         zoom = float(np.exp(rng.uniform(*np.log((self.mix.smallest_zoom, self.mix.largest_zoom)))))
         averaged = int((rng.random(count) < self._averaged_share).sum())
@@ -62,7 +65,7 @@ class PairMaker:
         blurred = self._compressed(rng, self._noisy(rng, blurred))
         if rng.random() < 0.5:
             blurred, sharp = blurred.flip(-1), sharp.flip(-1)
-        return 2 * blurred - 1, 2 * as_eight_bit(sharp) - 1
+        return (2 * blurred - 1).contiguous(), (2 * as_eight_bit(sharp) - 1).contiguous()
 
     def close(self) -> None:
         """Nothing that is held needs it."""

@@ -63,7 +63,7 @@ def processes_of(device: str) -> Iterator[tuple[Processes, str]]:
     Yields:
         The processes, and the device of this one.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = _started()
     if count == 1:
         yield one_process(), device
         return
@@ -81,3 +81,10 @@ def processes_of(device: str) -> Iterator[tuple[Processes, str]]:
         yield Processes(distributed.get_rank(), count), device
     finally:
         distributed.destroy_process_group()
+
+
+def _started() -> int:
+    """How many processes ``torchrun`` started; 1 without it, as where a cluster sets but some."""
+    names = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    values = [os.environ.get(name, "") for name in names]
+    return int(values[0]) if all(values) else 1

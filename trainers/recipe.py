@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 from vidfacedeblur.errors import OptionError
 
+_LARGEST_CROP = 4096
+_LARGEST_BATCH = 65536
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -15,16 +18,18 @@ class Phase:
     until: float
     """Share of the whole run at which the phase ends, above 0 to 1."""
     crop: int
-    """Side of the training crops in pixels."""
+    """Side of the training crops in pixels, 32 to 4096, a multiple of 32."""
     batch: int
-    """Crops per step, and per GPU where there are several."""
+    """Crops per step, and per GPU where there are several, 1 to 65536."""
     small_every: int = 0
     """Every so many steps there are four times as many crops of half the side: many a video shows
     small faces, and a network that has never seen one may spoil them. 0: never."""
 
     def __post_init__(self) -> None:
-        if self.crop % 32 or self.crop < 32 or self.batch < 1:
-            raise OptionError("a phase needs a crop of a multiple of 32 and a batch of 1 or more")
+        if self.crop % 32 or not 32 <= self.crop <= _LARGEST_CROP:
+            raise OptionError(f"a phase's crop must be a multiple of 32, of 32 to {_LARGEST_CROP}")
+        if not 1 <= self.batch <= _LARGEST_BATCH:
+            raise OptionError(f"a phase's batch must lie within 1 to {_LARGEST_BATCH}")
         if self.small_every < 0 or (self.small_every and self.crop % 64):
             raise OptionError("small_every must be 0 or more, with a crop of a multiple of 64")
 

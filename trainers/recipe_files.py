@@ -58,7 +58,7 @@ def parse_recipe(text: str, model: str) -> Recipe:
     """
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError, and Python's own for a number of 4300 digits
         raise OptionError(f"the recipe is not valid TOML: {error}") from error
     return recipe_from(values, model)
 
@@ -98,19 +98,21 @@ def _made(kind: type[T], values: Any, where: str) -> T:
     ]
     if missing:
         raise OptionError(f"{where} lacks {', '.join(missing)}")
-    for name, value in values.items():
-        _check_type(types[name], value, f"{name} in {where}")
-    return kind(**values)
+    checked = {n: _checked(types[n], value, f"{n} in {where}") for n, value in values.items()}
+    return kind(**checked)
 
 
-def _check_type(wanted: Any, value: Any, what: str) -> None:
+def _checked(wanted: Any, value: Any, what: str) -> Any:
+    """The value if it is of the type that is wanted; a whole number may stand for another."""
     if wanted in (int, float, str):
         numbers = (int, float) if wanted is float else wanted
         if not isinstance(value, numbers) or isinstance(value, bool):
             raise OptionError(f"{what} must be of type {wanted.__name__}, got {value!r}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise OptionError(f"{what} must be finite, got {value}")
-        return
+        if wanted is float:
+            value = _as_float(value)
+            if not math.isfinite(value):
+                raise OptionError(f"{what} must be finite")
+        return value
     if get_origin(wanted) is dict and not isinstance(value, dict):
         raise OptionError(f"{what} must be a table of settings, got {value!r}")
     if wanted == tuple[int, ...] and not (
@@ -120,3 +122,11 @@ def _check_type(wanted: Any, value: Any, what: str) -> None:
     choices = [choice for choice in get_args(wanted) if isinstance(choice, str)]
     if choices and value not in choices:
         raise OptionError(f"{what} must be one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def _as_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number may have any length
+        return math.inf

@@ -75,7 +75,7 @@ class Run:
         seed: Of the first weights, of dropout and of the pairs; a resumed run keeps its own.
         vgg: For recipes with a perceptual loss; see `losses.ContentLoss`.
         sources: sha256 of what a run learns from beside its recipe, by name; it goes on from a
-            checkpoint of the same only.
+            checkpoint of the same only, and takes on what else that was made of.
         processes: Those that share the work; None for one.
     """
 
@@ -106,6 +106,8 @@ class Run:
         self._low = recipe.precision == "bfloat16" and computes_bfloat16(device)
         self._on_gpu = device.startswith("cuda")
         self._loss = math.nan
+        self.kept = False
+        """Whether a checkpoint of this run is on the disk."""
         self.forward: Callable[[Tensor], Tensor] = self.network
         """The network, wrapped where it is compiled."""
 
@@ -158,9 +160,14 @@ class Run:
         self._loss = float(loss.item())
         if not math.isfinite(self._loss):
             raise InputError(
-                f"the loss is no longer finite at step {self.progress.step}: the last checkpoint is"
-                " kept; go on from it with a lower learning_rate"
+                f"the loss is no longer finite at step {self.progress.step}: {self.what_is_kept()}"
             )
+
+    def what_is_kept(self) -> str:
+        """What is left of a run whose numbers are no longer finite, and what to do then."""
+        if self.kept:
+            return "the last checkpoint is kept; go on from it with a lower learning_rate"
+        return "there is no checkpoint yet; begin again with a lower learning_rate"
 
     def _restored(self, blurred: Tensor) -> Tensor:
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self._low):
@@ -252,12 +259,15 @@ class Run:
                 f"{path} was made with another recipe ({', '.join(differ)} differ): choose another"
                 " --out, or begin there with --start WEIGHTS"
             )
-        others = [name for name in self.sources if state["sources"].get(name) != self.sources[name]]
+        sources = state["sources"]  # of an old one, without --start
+        others = [name for name in self.sources if sources.get(name) != self.sources[name]]
         if others:
+            without = "; it goes on without --start" if others == ["--start"] else ""
             raise OptionError(
                 f"{path} was made with another {' and '.join(others)}: give the same again, or"
-                " choose another --out"
+                f" choose another --out{without}"
             )
+        self.sources = dict(sources)
         self.network.load_state_dict(state["network"])
         self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
         load_optimizer(self.optimizer, state["optimizer"])
@@ -265,6 +275,7 @@ class Run:
             self.critics.load_state_dict(state["critics"])
             load_optimizer(self.critic_optimizer, state["critic_optimizer"])
         self.progress, self.seed = Progress(**state["progress"]), state["seed"]
+        self.kept = True
 
 
 def computes_bfloat16(device: str) -> bool:
@@ -305,11 +316,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def code_version() -> str:
     """The commit of the checkout that this runs from, or "unknown" for an installed package."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
-        found = subprocess.run(
-            [*command, "--abbrev=40"], capture_output=True, text=True, check=True
-        )
+        # An installed package may lie within a checkout of something else.
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
+        return _git("describe", "--always", "--dirty", "--abbrev=40")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return found.stdout.strip()
+
+
+def _git(*words: str) -> str:
+    """What git says of the folder of this file."""
+    command = ["git", "-C", str(Path(__file__).parent), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -70,6 +70,8 @@ class DataSet:
     clips: tuple[Clip, ...] = ()
     problems: tuple[str, ...] = ()
     """Each entry that is missing or cannot be used as it is, in one line."""
+    doubts: tuple[str, ...] = ()
+    """What may be meant otherwise than it was read, in one line each."""
 
     @property
     def entries(self) -> tuple[Picture | Clip, ...]:
@@ -115,15 +117,17 @@ def assign_splits(
 def splitted(data: DataSet, *, seed: int = 0, given: dict[str, Split] | None = None) -> DataSet:
     """Deal every picture and clip to a side, all of one identity to the same.
 
+    An identity that has two sides, as in two data sets, is told of among the problems.
+
     Args:
         data: The data set.
         seed: Chooses the split of the identities that have no side yet.
         given: Sides by identity; they count more than those that the data set brings along.
     """
-    sides, _ = settled((entry.identity, entry.split) for entry in data.entries)
+    sides, torn = settled((entry.identity, entry.split) for entry in data.entries)
     sides |= given or {}
     sides |= assign_splits({entry.identity for entry in data.entries} - sides.keys(), seed=seed)
-    return sided(data, sides)
+    return sided(data, sides, torn)
 
 
 def read_split(path: Path) -> dict[str, Split]:
@@ -164,11 +168,18 @@ def settled(
     return sides, tuple(torn)
 
 
-def sided(data: DataSet, sides: dict[str, Split]) -> DataSet:
-    """The data set with these sides by identity, and open ones for all others."""
+def sided(data: DataSet, sides: dict[str, Split], torn: Iterable[str]) -> DataSet:
+    """The data set with these sides by identity, and open ones for all others.
+
+    Args:
+        data: The data set.
+        sides: By identity.
+        torn: Identities that had two sides; each becomes a problem that is told.
+    """
     pictures = tuple(replace(p, split=sides.get(p.identity)) for p in data.pictures)
     clips = tuple(replace(c, split=sides.get(c.identity)) for c in data.clips)
-    return replace(data, pictures=pictures, clips=clips)
+    told = (f"identity {who} is on two sides; all of it goes to {sides[who]}" for who in torn)
+    return replace(data, pictures=pictures, clips=clips, problems=(*data.problems, *told))
 
 
 def known_split(text: str) -> Split | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.trainers.features import VggFeatures
 from vidfacedeblur.trainers.feed import Feed
-from vidfacedeblur.trainers.files import make_folder, sha256_of
+from vidfacedeblur.trainers.files import alone_in, make_folder, sha256_of
 from vidfacedeblur.trainers.journal import Journal, Row
 from vidfacedeblur.trainers.pack import check_pack, load_pack
 from vidfacedeblur.trainers.pair_makers import Maker, open_maker
@@ -23,6 +24,10 @@ from vidfacedeblur.trainers.pairs import validation_pairs
 from vidfacedeblur.trainers.processes import Processes, one_process
 from vidfacedeblur.trainers.recipe import Phase, Recipe
 from vidfacedeblur.trainers.run import Run, load_checkpoint
+
+_MOST_THREADS = 1024
+_ONE_VALUE = "Expected more than 1 value per channel"
+"""What torch says of a batch norm in training that is given one pixel of one crop."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,9 @@ class TrainOptions:
     """Seconds between validations; each ends with a checkpoint."""
     threads: int | None = None
     """CPU threads; None leaves torch's choice."""
+    start: Path | None = None
+    """Trained weights to begin from instead of random ones. A run that is resumed began with its
+    own, and takes no others."""
     vgg: Path | None = None
     """VGG-19 weights, for recipes with a perceptual loss."""
     compiled: bool = False
@@ -52,8 +60,8 @@ class TrainOptions:
     None: three for a GPU."""
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise OptionError(f"--threads must be 1 or more, got {self.threads}")
+        if self.threads is not None and not 1 <= self.threads <= _MOST_THREADS:
+            raise OptionError(f"--threads must lie within 1 to {_MOST_THREADS}, got {self.threads}")
         if self.makers is not None and self.makers < 0:
             raise OptionError(f"--makers must be 0 or more, got {self.makers}")
         if not self.check_every > 0:
@@ -83,7 +91,6 @@ def train(
     options: TrainOptions,
     *,
     processes: Processes | None = None,
-    start: dict[str, Tensor] | None = None,
     on_check: Callable[[Row], None] = lambda row: None,
     on_step: Callable[[Pace], None] = lambda pace: None,
     until: float = 1.0,
@@ -94,18 +101,33 @@ def train(
         recipe: What to do.
         options: Where and for how long.
         processes: The GPUs that share the work; None for one.
-        start: Trained weights to begin from when nothing is resumed.
         on_check: Called with each row of the log.
         on_step: Called after each step.
         until: Share of the run at which to stop for now.
 
     Raises:
         InputError: The pack is unusable, or the loss is no longer finite.
-        OptionError: The folder holds a run of another recipe, or memory runs out.
+        OptionError: The folder holds a run of another recipe, another run is writing there, a batch
+            is too small for the network, or memory runs out.
+        WeightsError: The weights to begin from cannot be used.
     """
     processes = processes or one_process()
-    minutes = options.max_minutes
-    run = _set_up(recipe, options, processes, start)
+    with ExitStack() as stack:
+        run = _set_up(recipe, options, processes, stack)
+        _go(run, options, on_check=on_check, on_step=on_step, until=until)
+    return run
+
+
+def _go(
+    run: Run,
+    options: TrainOptions,
+    *,
+    on_check: Callable[[Row], None],
+    on_step: Callable[[Pace], None],
+    until: float,
+) -> None:
+    """Train a run that is set up; see `train`."""
+    recipe, processes, minutes = run.recipe, run.processes, options.max_minutes
     # Only one process writes: two would take each other's half-written files away.
     journal = Journal(options.out, resumed_at=run.progress.step) if processes.first else None
     held_out = validation_pairs(recipe.blur, load_pack(options.pack, "val"), options.device)
@@ -114,9 +136,12 @@ def train(
     def check() -> None:
         with run.averaged() as network:
             restored = validate(network, held_out[0])
+        if not torch.isfinite(restored).all():
+            raise InputError(f"the network no longer gives finite pictures: {run.what_is_kept()}")
         if journal is not None:
             on_check(journal.add(run, losses, *held_out, restored))
             run.save(options.out / "checkpoint.pt")
+        run.kept = True  # by the first process, for all
         losses.clear()
 
     def phase_of(step: int) -> Phase:
@@ -141,32 +166,25 @@ def train(
                 next_check = run.progress.seconds + options.check_every
     if losses or run.progress.step == 0:  # else the last check was of this very state
         check()
-    return run
 
 
 @torch.no_grad()
 def validate(network: nn.Module, blurred: Tensor) -> Tensor:
-    """Restore images in [-1, 1], a few at a time.
-
-    Raises:
-        InputError: A result is not finite, so this state must not be kept.
-    """
-    restored = torch.cat([network(images) for images in torch.split(blurred, 8)])
-    if not torch.isfinite(restored).all():
-        raise InputError("the network no longer gives finite pictures; the last checkpoint is kept")
-    return restored
+    """Restore images in [-1, 1], a few at a time."""
+    return torch.cat([network(images) for images in torch.split(blurred, 8)])
 
 
-def _set_up(
-    recipe: Recipe, options: TrainOptions, processes: Processes, start: dict[str, Tensor] | None
-) -> Run:
-    """A run, new or resumed."""
+def _set_up(recipe: Recipe, options: TrainOptions, processes: Processes, stack: ExitStack) -> Run:
+    """A run, new or resumed; while the stack is open, no other run writes into its folder."""
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.backends.cudnn.benchmark = True  # every step has the same shapes
     vgg = VggFeatures(options.vgg) if options.vgg else None
-    check_pack(options.pack, "train")
+    start = load_model(recipe.model, options.start) if options.start else None
+    check_pack(options.pack, "train", "val")
     sources = {"pack": sha256_of(options.pack)}
+    if start is not None:
+        sources["--start"] = start.sha256
     if recipe.loss.perceptual:
         sources["--vgg"] = sha256_of(options.vgg) if options.vgg else "none"
     run = Run(
@@ -178,12 +196,15 @@ def _set_up(
         processes=processes,
     )
     make_folder(options.out)
+    if processes.first:
+        stack.enter_context(alone_in(options.out))
     path = options.out / "checkpoint.pt"
     if path.exists():
-        state = load_checkpoint(path)
-        run.restore(state, path)
+        run.restore(load_checkpoint(path), path)
     elif start is not None:
-        run.warm_start(start)
+        run.warm_start(start.network.state_dict())
+    else:
+        run.sources["--start"] = "none"
     if options.compiled:
         run.compile()
     return run
@@ -204,12 +225,18 @@ def _step(run: Run, feed: Feed, phase: Phase, share: float) -> tuple[float, int]
     """One step of a phase: its loss, and how many crops it learnt from.
 
     Raises:
-        OptionError: Memory runs out; the message says what would fit.
+        OptionError: Memory runs out, and the message says what would fit; or the batch is too small
+            for a network that needs more than one value to take a mean of.
     """
     try:
         blurred, sharp = feed.batch(run.progress.step)
         return run.step(blurred, sharp, share), len(blurred)
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, ValueError) as error:
+        if _ONE_VALUE in str(error):
+            raise OptionError(
+                f"crops of {phase.crop} need a batch of 2 or more with {run.recipe.model}, which"
+                " takes means over its smallest maps"
+            ) from error
         if not _is_memory(error):
             raise
         feed.close()  # what it holds would be missing
@@ -228,11 +255,11 @@ def _largest_batch(run: Run, phase: Phase, share: float) -> int:
         run.optimizer.zero_grad(set_to_none=True)
         if run.device.startswith("cuda"):
             torch.cuda.empty_cache()
-        images = torch.zeros(batch, 3, phase.crop, phase.crop, device=run.device)
         try:
+            images = torch.zeros(batch, 3, phase.crop, phase.crop, device=run.device)
             run.step(images, images, share)
-        except (RuntimeError, MemoryError) as error:
-            if not _is_memory(error):
+        except (RuntimeError, MemoryError, ValueError) as error:
+            if not _is_memory(error) and _ONE_VALUE not in str(error):
                 raise
             batch //= 2
         else:

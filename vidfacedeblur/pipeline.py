@@ -257,6 +257,7 @@ class FaceDeblurPipeline:
         Raises:
             OptionError: A frame is of another shape or type, a box has no area, or `faces` ends
                 before the frames do.
+            InputError: A frame's pixel format cannot be worked on.
         """
         stream = self.stream(colour=colour)
         for picture, given in with_faces(frames, faces):
@@ -292,6 +293,7 @@ class FaceDeblurPipeline:
 
         Raises:
             OptionError: The picture is of another shape or type, or a box has no area.
+            InputError: Its pixel format cannot be worked on.
         """
         work = work_on(0, image, colour)
         if faces is None:

@@ -101,6 +101,7 @@ class FrameStream:
         Raises:
             OptionError: The frame is of another shape or type, a box has no area, or faces are
                 given with some frames only. The frame is not taken then, and the stream goes on.
+            InputError: The same for a frame whose pixel format cannot be worked on.
         """
         work = work_on(self._count, picture, self._colour)
         if self._works is None:

@@ -14,8 +14,6 @@ from vidfacedeblur.trainers.features import FaceFeatures, VggFeatures
 from vidfacedeblur.trainers.losses import ContentLoss, charbonnier, frequency, variation
 from vidfacedeblur.trainers.recipe import Adversarial, Loss
 
-PIXELS_ONLY = Loss(charbonnier=1, frequency=0)
-
 
 @pytest.fixture
 def images() -> torch.Tensor:

@@ -36,7 +36,9 @@ def test_the_mean_lies_where_it_was_asked_for(two: list[str], share: float, tmp_
         assert torch.allclose(value, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["share", "itself", "folder", "configuration", "missing"])
+@pytest.mark.parametrize(
+    "case", ["share", "itself", "no folder", "folder", "configuration", "missing"]
+)
 def test_what_cannot_be_mixed_is_told(
     case: str, two: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -46,15 +48,17 @@ def test_what_cannot_be_mixed_is_told(
         share, says = "1.5", "--share must lie within 0 to 1, got 1.5"
     elif case == "itself":
         out, says = two[0], "is one of the two"
-    elif case == "folder":
+    elif case == "no folder":
         out, says = str(tmp_path / "none" / "mixed.safetensors"), "there is no folder"
+    elif case == "folder":
+        out, says = str(tmp_path), "it is a folder; name a file"
     elif case == "configuration":
         two[1], says = str(weights(tmp_path / "wide.safetensors", 1, 8)), "different configurations"
     else:
         two[1], says = str(tmp_path / "none.safetensors"), "cannot read the weights"
-    assert main(["mix", "deblurgan", *two, "--share", share, "-o", out]) in (2, 3)
+    assert main(["mix", "deblurgan", *two, "--share", share, "-o", out]) in (2, 3, 5)
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert says in error
     assert Path(two[0]).read_bytes() == before
-    assert out == two[0] or not Path(out).exists()
+    assert out == two[0] or not Path(out).is_file()

@@ -74,6 +74,7 @@ def test_they_make_what_one_would(makers: Maker, pack: Path) -> None:
     for wish, pairs in zip(wishes, found, strict=True):
         for ours, theirs in zip(pairs, alone.batch(*wish), strict=True):
             assert torch.equal(ours, theirs)
+            assert ours.stride() == theirs.stride()  # sums round by it
     torch.set_num_threads(threads)
 
 

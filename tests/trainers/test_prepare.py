@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from torch import Tensor
 from vidfacedeblur.errors import InputError, OptionError, OutputError
 from vidfacedeblur.faces import MtcnnDetector
 from vidfacedeblur.trainers.__main__ import main
+from vidfacedeblur.trainers.datasets import read_dataset
+from vidfacedeblur.trainers.files import check_output
 from vidfacedeblur.trainers.finding import all_faces, backgrounds, main_face, open_detector
 from vidfacedeblur.trainers.media import is_picture, read_frames, read_picture
 from vidfacedeblur.trainers.pack import (
@@ -477,6 +480,68 @@ def test_a_split_that_names_strangers_is_told(
     split.write_text("identity,split\nAnn,test\n")
     assert main(command) == 3
     assert f"{split} names nobody who is in the data" in said(capsys)[-1]
+
+
+def test_somebody_whom_two_data_sets_put_on_two_sides_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, side in (("first", "train"), ("second", "test")):
+        write_picture(tmp_path / name / side / "ann/1.png", portrait())
+    command = ["prepare", str(tmp_path / "first"), str(tmp_path / "second")]
+    assert main([*command, "-o", str(tmp_path / "f.npz")]) == 0
+    told = "left out: identity ann is on two sides; all of it goes to train"
+    assert told in said(capsys)
+    assert set(contents(tmp_path / "f.npz")["split"]) == {"train"}
+
+
+def test_names_that_look_like_series_are_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("id1_0001", "id1_0002", "id2-1", "id2-2", "bob"):
+        write_picture(tmp_path / f"flat/{name}.png", portrait())
+    write_picture(tmp_path / "flat/cid/cid_1.png", portrait())
+    write_picture(tmp_path / "flat/cid/cid_2.png", portrait())
+    out = tmp_path / "f.npz"
+    assert main(["prepare", str(tmp_path / "flat"), "-o", str(out)]) == 0
+    assert said(capsys)[-1] == (
+        f"{tmp_path / 'flat'}: 4 names look like series, such as id1_0001 and id1_0002, and each"
+        " was taken for a person of its own; where a series is one person, make a folder for each"
+        " person, or a manifest.csv"
+    )
+    pack = contents(out)
+    sides = dict(zip(pack["identity"], pack["split"], strict=True))
+    assert sides == assign_splits(["id1_0001", "id1_0002", "id2-1", "id2-2", "bob", "cid"])
+
+
+def test_people_with_folders_of_their_own_look_like_no_series(tmp_path: Path) -> None:
+    for name in ("ann1/1", "ann1/2", "ann2/1", "ann2/2"):
+        write_picture(tmp_path / f"{name}.png", portrait())
+    assert read_dataset(tmp_path).doubts == ()
+    for side, name in (("train", "ann_1"), ("test", "ann_2"), ("val", "bob")):
+        write_picture(tmp_path / f"dealt/{side}/{name}.png", portrait())
+    (told,) = read_dataset(tmp_path / "dealt").doubts
+    assert "2 names look like series, such as ann_1 and ann_2" in told
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {
+        ".": "cannot write .: it is a folder; name a file",
+        "none/f.npz": "cannot write none/f.npz: there is no folder none",
+    }
+    for out, says in places.items():
+        assert main(["prepare", "nosuch", "-o", out]) == 5
+        assert said(capsys) == [f"vidfacedeblur-train: {says}"]
+        assert main(["list-set", "published", "nosuch", "-o", out]) == 5
+        assert said(capsys) == [f"vidfacedeblur-train: {says}"]
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
+    assert main(["prepare", "nosuch", "-o", "f.npz"]) == 5
+    (line,) = said(capsys)
+    assert line.startswith("vidfacedeblur-train: cannot write f.npz: nothing may be written to ")
+    monkeypatch.undo()
+    check_output(Path(os.devnull))
 
 
 def test_nobody_to_validate_with_is_told(

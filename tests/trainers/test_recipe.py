@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from torch.nn import Linear
 
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.registry import MODELS, make_config
-from vidfacedeblur.trainers.optimizing import rate
+from vidfacedeblur.trainers.optimizing import make_optimizer, rate
 from vidfacedeblur.trainers.recipe import Phase
 from vidfacedeblur.trainers.recipe_files import (
     load_recipe,
@@ -82,6 +83,11 @@ def test_a_recipe_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
             "at 1",
         ),
         (GOOD.format("").replace("crop = 32", "crop = 33"), "multiple of 32"),
+        (GOOD.format("").replace("crop = 32", "crop = 4128"), "of 32 to 4096"),
+        (GOOD.format("").replace("batch = 1", "batch = 65537"), "batch must lie within 1 to 65536"),
+        (GOOD.format("").replace("batch = 1", "batch = 0"), "batch must lie within 1 to 65536"),
+        (GOOD.format("").replace("1e-3", "1" + 400 * "0"), "learning_rate .* must be finite"),
+        (GOOD.format("").replace("1e-3", "1" + 5000 * "0"), "not valid TOML: .*4300 digits"),
         (GOOD.format("").replace("steps = 3", "steps = 0"), "above 0"),
         (GOOD.format("").replace("steps = 3", 'steps = "3"'), "steps .* of type int, got '3'"),
         (GOOD.format('[adversarial]\nkind = "gan"\nweight = 1'), "one of wgan-gp, ragan-ls"),
@@ -116,6 +122,14 @@ def test_values_that_would_turn_training_wrong_are_refused(line: str, says: str)
     rest = "" if "[optimizer]" in line else "[optimizer]\nlearning_rate = 1e-3\n"
     with pytest.raises(OptionError, match=says):
         parse_recipe(f"steps = 3\n{rest}{line}{PHASE}", "deblurgan")
+
+
+def test_whole_numbers_may_stand_for_others() -> None:
+    text = GOOD.format("").replace("1e-3", "1\nbeta1 = 0\nclip = 2")
+    recipe = parse_recipe(text, "deblurgan")
+    values = (recipe.optimizer.beta1, recipe.optimizer.clip, recipe.phases[0].until)
+    assert [(type(value), value) for value in values] == [(float, 0.0), (float, 2.0), (float, 1.0)]
+    make_optimizer(recipe.optimizer, Linear(1, 1))  # torch takes no mixture of both types
 
 
 @pytest.mark.parametrize("line", ["phases = 5", "network = 5"])

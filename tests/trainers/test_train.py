@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 import zipfile
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -19,17 +22,26 @@ from tests_support import portrait
 
 from vidfacedeblur.errors import InputError, OptionError, OutputError
 from vidfacedeblur.models.registry import MODELS, make_config, make_network
+from vidfacedeblur.models.weights import save_model
 from vidfacedeblur.trainers.__main__ import main
+from vidfacedeblur.trainers.files import sha256_of
 from vidfacedeblur.trainers.journal import read_log
 from vidfacedeblur.trainers.optimizing import Average
 from vidfacedeblur.trainers.pack import Faces, PackedFace, load_pack, write_pack
 from vidfacedeblur.trainers.pairs import PairMaker, validation_pairs
-from vidfacedeblur.trainers.processes import Processes
+from vidfacedeblur.trainers.processes import Processes, one_process, processes_of
 from vidfacedeblur.trainers.recipe import BlurMix, Loss, Optimizer, Phase, Recipe
 from vidfacedeblur.trainers.recipe_files import load_recipe
-from vidfacedeblur.trainers.run import Run, load_checkpoint
+from vidfacedeblur.trainers.run import Run, code_version, load_checkpoint
 from vidfacedeblur.trainers.split import Split
-from vidfacedeblur.trainers.train import TrainOptions, _maker, _set_up, train
+from vidfacedeblur.trainers.train import (
+    Pace,
+    TrainOptions,
+    _largest_batch,
+    _maker,
+    _set_up,
+    train,
+)
 
 TINY = Recipe(
     "deblurgan",
@@ -304,8 +316,9 @@ def test_nonsense_lengths_and_devices_are_refused(pack: Path, tmp_path: Path) ->
         TrainOptions(pack, tmp_path, seed=-1)
     with pytest.raises(OptionError, match="--seed must be 0 or more"):
         PairMaker(load_pack(pack, "train"), BlurMix(), seed=-1, device="cpu")
-    with pytest.raises(OptionError, match="--threads must be 1 or more"):
-        TrainOptions(pack, tmp_path, threads=0)
+    for threads in (0, 1025, 99999999999):
+        with pytest.raises(OptionError, match=f"--threads must .* 1 to 1024, got {threads}"):
+            TrainOptions(pack, tmp_path, threads=threads)
     with pytest.raises(OptionError, match="--check-every must be more than 0"):
         TrainOptions(pack, tmp_path, check_every=0)
 
@@ -333,13 +346,16 @@ def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(pack: Path, tmp_pat
     run = Run(TINY, device="cpu")
     nan = torch.full((1, 3, 32, 32), float("nan"))
     before = weights_of(run)
-    with pytest.raises(InputError, match=r"no longer finite at step 0: the last checkpoint"):
+    with pytest.raises(InputError, match=r"no longer finite at step 0: there is no checkpoint yet"):
         run.step(nan, nan, 0.5)
     assert same(before, weights_of(run))
     wild = replace(TINY, optimizer=Optimizer(1e30, warmup=0.0, clip=0.0), steps=50)
-    with pytest.raises(InputError, match="finite"):
+    with pytest.raises(InputError, match=r"finite.*: there is no checkpoint yet; begin again"):
         train(wild, options(pack, tmp_path / "wild"))
     assert not (tmp_path / "wild" / "checkpoint.pt").exists()
+    resumed = _set_up(TINY, options(pack, tmp_path), one_process(), ExitStack())
+    with pytest.raises(InputError, match=r"finite at step 3: the last checkpoint is kept; go on"):
+        resumed.step(nan, nan, 0.5)
     assert (tmp_path / "checkpoint.pt").read_bytes() == kept
 
 
@@ -377,7 +393,9 @@ def test_each_process_draws_its_own_pairs(pack: Path, tmp_path: Path) -> None:
     batches = []
     for rank in (0, 1):
         settings = options(pack, tmp_path / str(rank))
-        with closing(_maker(_set_up(TINY, settings, Processes(rank, 1), None), settings)) as maker:
+        with ExitStack() as stack:
+            run = _set_up(TINY, settings, Processes(rank, 1), stack)
+            maker = stack.enter_context(closing(_maker(run, settings)))
             batches.append(maker.batch(0, 2, 32)[0])
     assert not torch.equal(*batches)
 
@@ -403,6 +421,21 @@ def test_too_large_a_batch_says_which_would_fit(
     big = replace(TINY, phases=(Phase(1.0, 32, 16),))
     with pytest.raises(OptionError, match="batch of 16 crops of 32: a batch of 2 would"):
         train(big, options(pack, tmp_path))
+
+
+def test_what_would_fit_is_looked_for_where_not_even_the_crops_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zeros = torch.zeros
+
+    def small_memory(batch: int, *size: int, **kind: Any) -> torch.Tensor:
+        if batch > 3:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return zeros(batch, *size, **kind)
+
+    run = Run(TINY, device="cpu")
+    monkeypatch.setattr(torch, "zeros", small_memory)
+    assert _largest_batch(run, Phase(1.0, 32, 16), 0.5) == 2
 
 
 def test_training_lowers_the_loss(pack: Path, tmp_path: Path) -> None:
@@ -464,12 +497,143 @@ def test_nobody_need_read_what_the_command_says(tmp_path: Path, error: str) -> N
     assert done.returncode == 2
 
 
+def weights_file(path: Path) -> Path:
+    """New weights of a tiny network."""
+    config = make_config("deblurgan", TINY.network)
+    save_model(path, "deblurgan", config, make_network("deblurgan", config).state_dict())
+    return path
+
+
 def test_a_run_starts_at_weights_of_its_own_structure_only(pack: Path, tmp_path: Path) -> None:
-    weights = make_network("deblurgan", make_config("deblurgan", TINY.network)).state_dict()
+    weights = weights_file(tmp_path / "w.safetensors")
     for network, part in (({"width": 8, "blocks": 1}, "decoder.0"), ({"width": 4}, "trunk.1")):
         other = replace(TINY, network=network)
         with pytest.raises(OptionError, match=f"another structure .*{part}"):
-            train(other, options(pack, tmp_path / part), start=weights)
+            train(other, options(pack, tmp_path / part, start=weights))
+
+
+def test_a_run_says_what_it_started_at_and_takes_no_other_start(pack: Path, tmp_path: Path) -> None:
+    one, other = (weights_file(tmp_path / f"{name}.safetensors") for name in ("one", "other"))
+
+    def go(out: str, until: float, start: Path | None = None) -> dict[str, str]:
+        train(TINY, options(pack, tmp_path / out, start=start), until=until)
+        sources: dict[str, str] = load_checkpoint(tmp_path / out / "checkpoint.pt")["sources"]
+        return sources
+
+    begun = go("started", 0.3, one)
+    assert begun["--start"] == sha256_of(one)
+    assert go("started", 0.5, one) == go("started", 0.8) == begun
+    with pytest.raises(OptionError, match=r"made with another --start: .* goes on without --start"):
+        go("started", 1.0, other)
+    assert go("plain", 0.5)["--start"] == "none"
+    with pytest.raises(OptionError, match="made with another --start"):
+        go("plain", 1.0, one)
+
+
+def test_a_checkpoint_that_does_not_say_what_it_started_at_goes_on(
+    pack: Path, tmp_path: Path
+) -> None:
+    train(TINY, options(pack, tmp_path), until=0.5)
+    path = tmp_path / "checkpoint.pt"
+    state = load_checkpoint(path)
+    del state["sources"]["--start"]
+    torch.save(state, path)
+    weights = weights_file(tmp_path / "w.safetensors")
+    with pytest.raises(OptionError, match="made with another --start"):
+        train(TINY, options(pack, tmp_path, start=weights))
+    assert train(TINY, options(pack, tmp_path)).progress.step == TINY.steps
+
+
+def test_two_runs_do_not_write_into_one_folder(pack: Path, tmp_path: Path) -> None:
+    refused = []
+
+    def begin_another(pace: Pace) -> None:
+        before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+        with pytest.raises(OptionError, match=f"another run is writing to {tmp_path}") as caught:
+            train(TINY, options(pack, tmp_path))
+        refused.append(str(caught.value))
+        assert before == sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+
+    train(TINY, options(pack, tmp_path), until=0.3, on_step=begin_another)
+    assert refused
+    assert not any("\n" in line for line in refused)
+    assert train(TINY, options(pack, tmp_path)).progress.step == TINY.steps
+
+
+def test_a_file_system_without_locks_serves(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert train(TINY, options(pack, tmp_path)).progress.step == TINY.steps
+
+
+def test_a_pack_without_faces_to_validate_with_leaves_no_folder(pack: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.npz"
+    write_pack(alone, [PackedFace(portrait()[:144, :144], "1", "ann", "train")])
+    with pytest.raises(InputError, match="no face of the split 'val'"):
+        train(TINY, options(alone, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", ["deblurganv2", "deblurganv2-inception"])
+def test_one_crop_that_leaves_one_value_to_a_norm_is_refused(
+    model: str, pack: Path, tmp_path: Path
+) -> None:
+    recipe = replace(TINY, model=model, phases=(Phase(1.0, 32, 1),), network=SMALL[model], steps=1)
+    with pytest.raises(OptionError, match="crops of 32 need a batch of 2 or more") as caught:
+        train(recipe, options(pack, tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        ({"WORLD_SIZE": ""}, 1),
+        ({"WORLD_SIZE": "2"}, 1),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}, 1),
+    ],
+)
+def test_a_cluster_that_sets_some_of_torchruns_variables_is_not_torchrun(
+    given: dict[str, str], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with processes_of("cpu") as (processes, device):
+        assert (processes.count, processes.first, device) == (count, True, "cpu")
+
+
+def test_a_log_that_ends_in_no_text_is_read(pack: Path, tmp_path: Path) -> None:
+    train(TINY, options(pack, tmp_path), until=0.5)
+    with (tmp_path / "log.csv").open("ab") as file:
+        file.write(b"4,0.01,\xff\xfe\x00")  # as a crash of the machine leaves it
+    train(TINY, options(pack, tmp_path))
+    assert [row.step for row in read_log(tmp_path / "log.csv")] == [3, 6]
+
+
+def test_the_version_of_an_installed_package_is_not_that_of_what_surrounds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    package = tmp_path / "venv" / "trainers"
+    package.mkdir(parents=True)
+    (package / "run.py").write_text("")
+    (tmp_path / "theirs.txt").write_text("")
+    git("init")
+    git("add", "theirs.txt")
+    git("commit", "-m", "theirs")
+    monkeypatch.setattr("vidfacedeblur.trainers.run.__file__", str(package / "run.py"))
+    assert code_version() == "unknown"
+    git("add", "venv")
+    git("commit", "-m", "ours")
+    assert re.fullmatch("[0-9a-f]{40}", code_version())
 
 
 PLAIN = BlurMix(

@@ -388,3 +388,30 @@ def test_long_names(make_clip: Make, run: Go, tmp_path: Path) -> None:
     out = run(make_clip(tmp_path / "a.mp4"), tmp_path / ("ü" * 120 + ".mp4")).written
     assert out.exists()
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("a.mkv", "b.mkv"), ("a.mkv", "b.mp4")])
+def test_a_cover_stays_a_cover(run: Any, tmp_path: Path, names: tuple[str, str]) -> None:
+    path = tmp_path / names[0]
+    red = av.VideoFrame.from_ndarray(np.full((32, 32, 3), (200, 9, 9), np.uint8), "rgb24")
+    encoder: Any = av.CodecContext.create("mjpeg", "w")
+    encoder.width = encoder.height = 32
+    encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 25)
+    cover = b"".join(bytes(packet) for packet in encoder.encode(red.reformat(format="yuvj420p")))
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("libx264", 25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        container.add_attachment("poster.jpg", "image/jpeg", cover)
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 9 * number, np.uint8), "rgb24")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    written = run(path, tmp_path / names[1], strict=True).written
+    with av.open(str(written)) as container:
+        shown = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
+        assert len(container.streams.video) == 2
+        packet = next(p for p in container.demux(shown[0]) if p.size)
+    assert bytes(packet) == cover
+    if names[1] == "b.mkv":
+        assert shown[0].metadata["filename"] == "poster.jpg"

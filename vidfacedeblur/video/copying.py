@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, cast
 
 import av
@@ -14,10 +15,14 @@ from av.format import Flags
 from av.stream import Disposition, Stream
 
 from vidfacedeblur.video.formats import CONTAINERS, Container
+from vidfacedeblur.video.opening import open_container
 from vidfacedeblur.video.tags import QUICKTIME, kept_tags
 from vidfacedeblur.video.timeline import Cut
+from vidfacedeblur.whole import STANDARD
 
-_COVER_HOLDERS = frozenset({"mp4", "matroska"})
+_COVER_HOLDERS = frozenset({"mp4"})
+"""Muxers that take a cover as a stream; Matroska's makes another video of it."""
+_COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 
 
 class Copies:
@@ -45,6 +50,22 @@ class Copies:
         copy.metadata.update(kept_tags(stream.metadata, strip=self._strip))
         copy.disposition = cast(Any, int(stream.disposition))
         self._streams[stream.index] = copy
+        return True
+
+    def attach_cover(self, stream: Stream, path: Path) -> bool:
+        """Put a cover picture into the header; False if it is none, or there is no place for it."""
+        known = _COVERS.get(stream.codec_context.name) if stream.codec_context else None
+        is_cover = bool(stream.disposition & Disposition.attached_pic)
+        if not (is_cover and known and self._container.muxer == "matroska" and path != STANDARD):
+            return False
+        picture = _first_packet(path, stream.index)
+        if picture is None:
+            return False
+        name, kind = (
+            stream.metadata.get(key) or usual
+            for key, usual in zip(("filename", "mimetype"), known, strict=True)
+        )
+        self._target.add_attachment(name, kind, picture)
         return True
 
     def copy(self, packets: Iterable[av.Packet[Any]]) -> None:
@@ -92,6 +113,15 @@ def _count_in(packet: av.Packet[Any], unit: Fraction | None) -> None:
     )
     packet.duration = round((packet.duration or 0) * scale)
     packet.time_base = unit
+
+
+def _first_packet(path: Path, index: int) -> bytes | None:
+    """What the first packet of a stream holds."""
+    with open_container(path) as container:
+        for packet in container.demux(container.streams[index]):
+            if packet.size:
+                return bytes(packet)
+    return None
 
 
 def allows_repeats(target: OutputContainer) -> bool:

@@ -54,6 +54,8 @@ def open_container(path: Path, piped: PipedInput | None = None) -> InputContaine
     if path == STANDARD:
         return _open_standard_input(piped or PipedInput())
     whole = readable_file(path)
+    if whole.stat().st_size == 0:
+        raise InputError(f"{path} is empty")
     try:
         return av.open(str(whole), "r", options=_FENCE, metadata_errors="replace")
     except av.error.PermissionError as error:

@@ -203,6 +203,8 @@ class VideoSink:
                 continue
             elif strip and stream.type == "data":
                 self.left_out.append(describe(stream))
+            elif self._copies.attach_cover(stream, reader.path):
+                continue
             elif not self._copies.add(stream):
                 self.left_out.append(describe(stream))
                 others = " or ".join(holders(stream))
