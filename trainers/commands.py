@@ -15,7 +15,6 @@ from vidfacedeblur import console
 from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.trainers.convert import write_converted
 from vidfacedeblur.trainers.datasets import DataSet, read_dataset
-from vidfacedeblur.trainers.files import check_output
 from vidfacedeblur.trainers.finding import Find, all_faces, backgrounds, main_face, open_detector
 from vidfacedeblur.trainers.journal import Row
 from vidfacedeblur.trainers.mixing import write_mixed
@@ -25,6 +24,7 @@ from vidfacedeblur.trainers.processes import processes_of
 from vidfacedeblur.trainers.recipe_files import load_recipe
 from vidfacedeblur.trainers.split import SPLITS, Split, read_split, splitted
 from vidfacedeblur.trainers.train import Pace, TrainOptions, train
+from vidfacedeblur.whole import check_place
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def prepare(args: argparse.Namespace) -> None:
     options = PrepareOptions(tuple(args.average), args.gamma, args.still_every)
     if not 1 <= args.quality <= 100:
         raise OptionError(f"--quality must lie within 1 to 100, got {args.quality}")
-    check_output(args.out)
+    check_place(args.out)
     given = read_split(args.split) if args.split else None
     sets = [read_dataset(path, args.layout) for path in args.data]
     # Dealt together: who is in two data sets is on one side.

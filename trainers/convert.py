@@ -35,8 +35,8 @@ from torch import Tensor
 from vidfacedeblur.errors import OptionError, OutputExistsError, WeightsError
 from vidfacedeblur.models.registry import entry, make_config, make_network
 from vidfacedeblur.models.weights import save_model
-from vidfacedeblur.trainers.files import check_output
 from vidfacedeblur.trainers.names import CONVERTIBLE
+from vidfacedeblur.whole import check_place
 
 Rules = list[tuple[str, str]]
 """Patterns and what replaces them, applied one after the other to a published key."""
@@ -147,7 +147,7 @@ def write_converted(path: Path, model: str, out: Path) -> str:
     """
     if out.exists() and path.exists() and out.samefile(path):
         raise OutputExistsError(f"{out} is the checkpoint itself: name another output")
-    check_output(out)
+    check_place(out)
     config, state = convert(path, model)
     return save_model(out, model, config, state)
 

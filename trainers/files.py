@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from vidfacedeblur.errors import InputError, OptionError, OutputError
-from vidfacedeblur.whole import is_special, part_of, writing
+from vidfacedeblur.whole import writing
 
 
 def sha256_of(path: Path) -> str:
@@ -36,23 +35,6 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder {path} cannot be made: {error.strerror}") from error
-
-
-def check_output(path: Path) -> None:
-    """Refuse a file that could not be written, before hours of work rather than after them.
-
-    Raises:
-        OutputError: It is a folder, or lies in one that is missing or cannot be written to.
-    """
-    if path.is_dir():
-        raise OutputError(f"cannot write {path}: it is a folder; name a file")
-    if not path.parent.is_dir():
-        raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
-    # A file is written beside where it is to lie; a device is written to.
-    _, target = part_of(path)
-    place = path if is_special(path) else target.parent
-    if not os.access(place, os.W_OK):
-        raise OutputError(f"cannot write {path}: nothing may be written to {place}")
 
 
 @contextmanager

@@ -29,13 +29,13 @@ from vidfacedeblur.trainers import report
 from vidfacedeblur.trainers.baselines import BASELINES
 from vidfacedeblur.trainers.commands import say
 from vidfacedeblur.trainers.evaluation import Score, judge, summarized, time_each
-from vidfacedeblur.trainers.files import check_output, make_folder
+from vidfacedeblur.trainers.files import make_folder
 from vidfacedeblur.trainers.finding import open_detector
 from vidfacedeblur.trainers.fixed_sets import SETS, FixedSet
 from vidfacedeblur.trainers.listing import LISTERS, counted, write_list
 from vidfacedeblur.trainers.pictures import save_png
 from vidfacedeblur.trainers.run import code_version, load_checkpoint
-from vidfacedeblur.whole import whole_file
+from vidfacedeblur.whole import check_place, whole_file
 
 _PICTURE_ROWS = 4
 
@@ -124,7 +124,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 def list_set(args: argparse.Namespace) -> None:
     """Draw up the list of a fixed evaluation set anew."""
-    check_output(args.out)
+    check_place(args.out)
     lister = LISTERS[args.set]
     rows = list(tqdm(lister(args.data, args.split), disable=None, leave=False))
     write_list(args.out, rows)

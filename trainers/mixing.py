@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vidfacedeblur.errors import OptionError, OutputExistsError, WeightsError
 from vidfacedeblur.models.weights import load_model, save_model
-from vidfacedeblur.trainers.files import check_output
+from vidfacedeblur.whole import check_place
 
 
 def write_mixed(model: str, first: Path, second: Path, share: float, out: Path) -> str:
@@ -34,7 +34,7 @@ def write_mixed(model: str, first: Path, second: Path, share: float, out: Path) 
     """
     if not 0 <= share <= 1:
         raise OptionError(f"--share must lie within 0 to 1, got {share:g}")
-    check_output(out)
+    check_place(out)
     one, other = load_model(model, first), load_model(model, second)
     if out.exists() and any(out.samefile(path) for path in (first, second)):
         raise OutputExistsError(f"{out} is one of the two: name another output")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vidfacedeblur.config import ScanOptions
 from vidfacedeblur.errors import DamagedInputError, InputError, OptionError, OutputExistsError
-from vidfacedeblur.scan import media_below
+from vidfacedeblur.scan import media_below, said_of_others
 from vidfacedeblur.video import output_suffix
 from vidfacedeblur.whole import STANDARD
 
@@ -39,6 +39,8 @@ class Plan:
     """Whether the user named a folder or several inputs."""
     problems: tuple[tuple[Path, str], ...] = ()
     """What lies in a folder and cannot be looked into, with why."""
+    others: tuple[Path, ...] = ()
+    """What lies in a folder under suffixes that are not looked for."""
 
 
 def make_plan(
@@ -102,6 +104,7 @@ def _archive(
     scan: ScanOptions,
 ) -> Plan:
     problems: list[tuple[Path, str]] = []
+    others: list[Path] = []
     jobs: list[Job] = []
     for path in inputs:
         if not path.is_dir():
@@ -110,9 +113,11 @@ def _archive(
             continue
         found = media_below(path, scan, without=output)
         problems += found.problems
+        others += found.others
         files = _without_results(found.files)
         if not (files or found.problems):
-            raise InputError(f"no video or picture in the folder {path}")
+            rest = f"; {said_of_others(found.others)}" if found.others else ""
+            raise InputError(f"no video or picture in the folder {path}{rest}")
         upcoming(files)
         jobs += _told_apart(
             [
@@ -122,7 +127,12 @@ def _archive(
         )
     jobs = list(dict.fromkeys(jobs))  # an input named twice is run once
     _refuse_collisions(jobs)
-    return Plan(tuple(jobs), many=True, problems=tuple(problems))
+    return Plan(
+        tuple(jobs),
+        many=True,
+        problems=tuple(problems),
+        others=tuple(dict.fromkeys(others)),
+    )
 
 
 def _piped(inputs: Sequence[Path], output: Path, *, overwrite: bool, skip_existing: bool) -> Plan:

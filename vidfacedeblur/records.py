@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from vidfacedeblur import __version__
-from vidfacedeblur.errors import OptionError, OutputError
+from vidfacedeblur.errors import OptionError
 from vidfacedeblur.types import STAGES, Face, FrameResult, RunSummary, StageStats
-from vidfacedeblur.whole import STANDARD, whole_file, writing
+from vidfacedeblur.whole import STANDARD, check_place, whole_file, writing
 
 SCHEMA = 1
 """Version of the report's form; rises when a field changes its meaning or goes."""
@@ -126,8 +126,8 @@ class Report:
 
     def __init__(self, path: Path | None, options: dict[str, Any]) -> None:
         _check_named("--report", path)
-        if path is not None and not path.absolute().parent.is_dir():
-            raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
+        if path is not None:
+            check_place(path)
         self._path = path
         self._options = options
         self._failures: list[dict[str, Any]] = []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,6 +13,8 @@ from vidfacedeblur.config import ScanOptions
 from vidfacedeblur.video import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 _MEDIA = VIDEO_SUFFIXES | PICTURE_SUFFIXES
+_NAMED = 4
+"""Suffixes that are named of what is not looked for."""
 
 
 @dataclass
@@ -22,6 +25,8 @@ class Found:
     """Sorted."""
     problems: list[tuple[Path, str]] = field(default_factory=list)
     """Folders that cannot be looked into, and names behind which there is no file; with why."""
+    others: list[Path] = field(default_factory=list)
+    """What lies there under other suffixes than those that are looked for; it was not looked at."""
 
 
 def media_below(folder: Path, options: ScanOptions, *, without: Path | None = None) -> Found:
@@ -39,6 +44,8 @@ def media_below(folder: Path, options: ScanOptions, *, without: Path | None = No
     for path in _walk(folder, options, found, without):
         name = path.relative_to(folder)
         if not _wanted(name, options):
+            if not (options.match or _left_out(name, options)):
+                found.others.append(path)  # that nobody asked to leave out
             continue
         if path.is_file():
             found.files.append(path)
@@ -47,6 +54,16 @@ def media_below(folder: Path, options: ScanOptions, *, without: Path | None = No
     found.files.sort()
     found.problems.sort()
     return found
+
+
+def said_of_others(others: Sequence[Path]) -> str:
+    """One line on files that are not looked for: how many, and the most frequent suffixes."""
+    often = Counter(path.suffix.lower() or "no suffix" for path in others)
+    named = [f"{suffix} {count}" for suffix, count in often.most_common(_NAMED)]
+    more = ["..."] if len(often) > _NAMED else []
+    files, them = ("file", "it") if len(others) == 1 else ("files", "them")
+    kinds = ", ".join(named + more)
+    return f"{len(others)} other {files} left out ({kinds}); --match tries {them}"
 
 
 def _walk(folder: Path, options: ScanOptions, found: Found, without: Path | None) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from vidfacedeblur.console import give_up
-from vidfacedeblur.errors import OutputError
+from vidfacedeblur.errors import OptionError, OutputError
 
 STANDARD = Path("-")
 """Standard input where something is read, standard output where something is written."""
@@ -37,6 +37,23 @@ def part_of(path: Path) -> tuple[Path, Path]:
     """The hidden name under which a file is written, and its own; a link is followed."""
     target = Path(os.path.realpath(path))
     return target.with_name(f".{target.name}.part"), target
+
+
+def check_place(path: Path) -> None:
+    """Refuse a file that could not be written, before hours of work rather than after them.
+
+    Raises:
+        OptionError: It is a folder.
+        OutputError: Its folder is missing, or cannot be written to.
+    """
+    if path.is_dir():
+        raise OptionError(f"cannot write {path}: it is a folder; name a file")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
+    # A device or a pipe is written as it is, anything else beside itself under a hidden name.
+    place = path if is_special(path) else part_of(path)[0].parent
+    if not os.access(place, os.W_OK):
+        raise OutputError(f"cannot write {path}: nothing may be written to {place}")
 
 
 @contextmanager

@@ -244,6 +244,49 @@ def test_a_dry_run_writes_nothing(
     assert {name: (out / name).stat().st_mtime_ns for name in names(out)} == before
 
 
+def test_other_files_are_told_of_but_not_our_own(
+    folder: Path, small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "deep" / "d.mxf").touch()
+    base = [str(folder), "-o", str(folder), "--weights", str(small_weights), "--faces", "none"]
+    base += ["--report", str(folder / "r.json"), "--html", str(folder / "index.html")]
+    line = "vidfacedeblur: 1 other file left out (.mxf 1); --match tries it"
+    for more in ([], [], ["--dry-run"]):
+        assert main([*base, *more]) == (0 if more else 1)
+        assert capsys.readouterr().err.splitlines().count(line) == 1
+    assert (folder / "index_files" / "deep" / "c_deblurred.mp4.html").exists()
+    assert main([*base, "--dry-run", "--match", "*.mp4"]) == 0
+    assert "left out" not in capsys.readouterr().err
+
+
+def test_the_longest_file_names(
+    small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    first = source / ("\xe9" * 117 + ".mp4")  # 248 bytes with _deblurred
+    write_portrait_clip(first, frames=3)
+    for name in (f"{'x' * 237}a.mp4", f"{'x' * 237}b.mp4", f"{'x' * 251}.mp4"):
+        shutil.copy(first, source / name)
+    base = [str(source), "-o", str(out), "--weights", str(small_weights), "--gate", "off"]
+    base += ["--html", str(tmp_path / "index.html"), "--best-faces", str(tmp_path / "faces")]
+    base += ["--compare", str(tmp_path / "compared"), "--events", str(tmp_path / "e.jsonl")]
+    (tmp_path / "compared").mkdir()
+    (tmp_path / "faces").mkdir()
+    for again in (False, True):
+        assert main(base) == 1
+        said = capsys.readouterr().err
+        assert "3 outputs, 1 inputs failed or damaged" in said
+        assert ("3 done" in said) == again
+    (bad,) = [row for row in table(out / "archive.csv") if row["state"] != "done"]
+    assert "File name too long" in bad["error"]
+    pages = names(tmp_path / "index_files")
+    assert len(pages) == len(names(tmp_path / "compared")) == 3
+    assert all(len(os.fsencode(page)) <= 249 for page in pages)
+    assert (tmp_path / "index.html").read_text().count("index_files/") == 3
+    assert len(list((tmp_path / "faces").iterdir())) == 3
+
+
 def test_two_runs_at_once(start: Start, small_weights: Path, tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()

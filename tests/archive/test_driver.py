@@ -98,9 +98,11 @@ class Ear:
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     choices: Sequence[Choice] = ()
+    weight: float = 0.0
+    """Of all files that are to be done."""
 
     def chosen(self, choices: Sequence[Choice], progress: Progress) -> None:
-        self.choices = choices
+        self.choices, self.weight = choices, progress.weight
 
     def finished(self, row: Row) -> None:
         self.rows.append(row)
@@ -320,6 +322,12 @@ def test_the_longest_come_first_and_suspects_last(archive: Archive) -> None:
             journal.recover()
     fake, _, _ = archive.run(seconds=seconds)
     assert sources(fake) == ["b", "a", "c"]
+
+
+def test_files_weigh_their_seconds_or_else_their_bytes(archive: Archive) -> None:
+    (archive.source / "a").write_text("a" * 1000)
+    _, ear, _ = archive.run(seconds={archive.source / "a": 5.0, archive.source / "b": 55.0})
+    assert ear.weight == pytest.approx(60 + 60 / 1001)  # of c is known that it is one byte
 
 
 def test_a_stop_leaves_everything_to_be_gone_on_with(archive: Archive) -> None:

@@ -10,7 +10,7 @@ import pytest
 from vidfacedeblur.config import ScanOptions
 from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.plan import make_plan
-from vidfacedeblur.scan import media_below
+from vidfacedeblur.scan import media_below, said_of_others
 
 
 def touch(root: Path, *names: str) -> None:
@@ -114,6 +114,34 @@ def test_outputs_among_the_inputs_are_no_inputs(tmp_path: Path) -> None:
     touch(tmp_path, "in/a.mp4", "in/out/a_deblurred.mp4", "in/b.mp4", "in/b_deblurred.mp4")
     plan = make_plan([tmp_path / "in"], tmp_path / "in" / "out", suffix_of=suffix_of)
     assert [job.source.name for job in plan.jobs] == ["a.mp4", "b.mp4"]
+
+
+def others(root: Path, **options: object) -> list[str]:
+    result = media_below(root, ScanOptions(**options), without=root / "out")  # type: ignore[arg-type]
+    return sorted(str(path.relative_to(root)) for path in result.others)
+
+
+def test_files_that_are_not_looked_for_are_told_of(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.MXF", "deep/c.mxf", "d", ".e.mxf", "tmp/f.dv", "out/archive.csv")
+    (tmp_path / "folder.mxf").mkdir()
+    assert others(tmp_path) == ["b.MXF", "d", "deep/c.mxf", "tmp/f.dv"]
+    assert others(tmp_path, hidden=True, ignore=("tmp", "d")) == [".e.mxf", "b.MXF", "deep/c.mxf"]
+    assert others(tmp_path, match=("*.mp4",)) == []
+
+
+def test_what_is_said_of_files_that_are_not_looked_for() -> None:
+    said = said_of_others([Path(name) for name in ("a.mxf", "b.MXF", "c")])
+    assert said == "3 other files left out (.mxf 2, no suffix 1); --match tries them"
+    said = said_of_others([Path(f"{n}{n}.{n}") for n in "aabbccdefg"])
+    assert said == "10 other files left out (.a 2, .b 2, .c 2, .d 1, ...); --match tries them"
+    said = said_of_others([Path("a.mxf")])
+    assert said == "1 other file left out (.mxf 1); --match tries it"
+
+
+def test_a_folder_of_other_files(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mxf")
+    with pytest.raises(InputError, match=r"no video or picture .*; 1 other file left out \(.mxf 1"):
+        make_plan([tmp_path], tmp_path / "out", suffix_of=suffix_of)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:

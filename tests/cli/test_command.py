@@ -135,6 +135,11 @@ MISTAKES = [
     (["clip.mp4", "-o", "o.mp4", "--report", "twins"], 2, "twins"),
     (["clip.mp4", "-o", "o.mp4", "--overwrite", "--skip-existing"], 2, "--skip-existing"),
     (["clip.mp4", "-o", "text.mp4/o.mp4"], 5, "o.mp4"),
+    (["clip.mp4", "-o", "y.mxf"], 2, "-o y.mxf: .mxf cannot be written; known are .mp4 .m4v"),
+    (["clip.mp4", "-o", "y.wmv"], 2, ".wmv cannot be written"),
+    (["clip.mp4", "-o", "y.wmv", "--copy-if-no-faces"], 2, ".wmv cannot be written"),
+    (["clip.mp4", "-o", "o.mp4", "--compare", "c.xyz"], 2, ".xyz cannot be written"),
+    (["text.xyz", "-o", "empty-folder"], 3, "text.xyz"),
     (["clip.mp4"], 2, "-o OUT"),
     (["-o", "o.mp4"], 2, "no INPUT"),
     (["empty-folder", "-o", "out"], 3, "empty-folder"),
@@ -158,6 +163,7 @@ def test_a_mistake_gives_one_clear_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("text.mp4").write_text("this is no video, only text\n" * 40)
+    Path("text.xyz").write_text("nor is this")
     Path("empty.mp4").touch()
     Path("taken.mp4").write_text("mine")
     Path("empty-folder").mkdir()

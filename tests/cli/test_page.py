@@ -10,6 +10,7 @@ from report_support import Parsed
 from tests_support import portrait, write_portrait_clip
 
 from vidfacedeblur.cli import main
+from vidfacedeblur.whole import check_place
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_what_is_refused(
     cases = [
         ("page.htm", 2, "--html must end in .html"),
         ("none/page.html", 5, "there is no folder"),
-        ("dir.html", 2, "is taken by"),
+        ("dir.html", 2, "it is a folder; name a file"),
         ("events.html", 2, "is taken by"),
     ]
     (tmp_path / "dir.html").mkdir()
@@ -103,6 +104,44 @@ def test_what_is_refused(
         extra = ["--events", str(tmp_path / "events.html")]
         assert main([*base[:-1], str(tmp_path / name), *extra]) == code
         assert said in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--html", "--report"])
+def test_a_folder_that_cannot_be_written_to(
+    flag: str,
+    base: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "ro").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path / "ro")  # also root
+    place = tmp_path / "ro" / "x.html"
+    assert main([*base[:-2], flag, str(place)]) == 5
+    line = f"vidfacedeblur: cannot write {place}: nothing may be written to {place.parent}\n"
+    assert capsys.readouterr().err == line
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_link_or_a_device_needs_no_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ro").mkdir()
+    (tmp_path / "ro" / "link.json").symlink_to(tmp_path / "real.json")
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path / "ro")
+    check_place(Path("/dev/null"))
+    check_place(tmp_path / "ro" / "link.json")
+
+
+@pytest.mark.parametrize("flag", ["--html", "--report", "--timings", "--events"])
+def test_of_several_inputs_nothing_is_begun(
+    flag: str, base: list[str], clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "x.csv" if flag == "--timings" else "x.html"
+    several = [str(clip), str(clip), "-o", str(tmp_path / "out"), *base[3:-2]]
+    assert main([*several, flag, str(tmp_path / "none" / name)]) == 5
+    assert "there is no folder" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -116,7 +116,7 @@ class Workshop:
         folder.mkdir()
         words: list[str | Path] = [
             "-o",
-            folder / ("out" + Path(name).suffix),
+            folder / ("out" + Path(name).suffix.replace(".m4a", ".mp4")),
             "--quiet",
             "--engine",
             "torch",

@@ -8,16 +8,17 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from vidfacedeblur.archive.choose import Choice, identity
 from vidfacedeblur.archive.executor import Executor
 from vidfacedeblur.archive.journal import Journal, Row
-from vidfacedeblur.archive.progress import Progress
+from vidfacedeblur.archive.progress import Progress, weights_of
 from vidfacedeblur.archive.space import RESERVE, free_bytes, readable
 from vidfacedeblur.archive.spool import spooled
 from vidfacedeblur.archive.tasks import Heard, Task
@@ -73,6 +74,7 @@ class Driver:
         options: The hash that is written of a file's options.
         listener: Hears of it.
         output: The folder of the outputs.
+        seconds: How long inputs are, as far as that is known.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Driver:
         options: str,
         listener: Listener,
         output: Path,
+        seconds: Mapping[Path, float] = MappingProxyType({}),
     ) -> None:
         self._journal = journal
         self._executor = executor
@@ -95,7 +98,9 @@ class Driver:
         """Pieces and joins, which come first: so few files are open at a time."""
         self._open: dict[int, _Open] = {}
         sizes = [stat[0] if (stat := identity(Path(task.source))) else 0 for task in tasks]
-        self.progress = Progress(len(tasks), sum(sizes))
+        weights = weights_of(sizes, [seconds.get(Path(task.source)) for task in tasks])
+        self._weights = {task.file: weight for task, weight in zip(tasks, weights, strict=True)}
+        self.progress = Progress(len(tasks), sum(sizes), sum(weights))
         self._looked = 0.0
         self._hears: dict[str, Callable[[Task, dict[str, Any]], None]] = {
             "frames": self._further,
@@ -131,7 +136,7 @@ class Driver:
             opened = _Open(task, identity(Path(task.source)))
             self._open[task.file] = opened
             self._journal.begin(task.file)
-            self.progress.begin(task.file, opened.identity[0] if opened.identity else 0)
+            self.progress.begin(task.file, self._weights[task.file])
             self._executor.submit(task)
 
     def _hear(self, heard: Heard) -> None:

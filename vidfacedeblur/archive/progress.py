@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 _LEAST_SECONDS = 10.0
@@ -14,14 +14,16 @@ _LEAST_SECONDS = 10.0
 class Progress:
     """Counts of a run over many files.
 
-    The time left is told by bytes of input: what is known of a file before it is opened. Files that
-    failed count as done, but not for the speed: they fail fast.
+    The time left is told by what files weigh: seconds of video, or bytes where nobody knows them.
+    Files that failed count as done, but not for the speed: they fail fast.
     """
 
     files: int
     """That are to be done."""
     size: int
     """Bytes of their inputs."""
+    weight: float
+    """Of all of them; what a file weighs is told when it is begun."""
     clock: Callable[[], float] = time.monotonic
     done: int = 0
     failed: int = 0
@@ -31,13 +33,13 @@ class Progress:
     deblurred: int = 0
     out_size: int = 0
     """Bytes of the outputs so far."""
-    _left: int = field(init=False)
-    _worked: float = 0.0  # bytes of inputs, of files that were finished
-    _running: dict[int, tuple[int, float, int, int]] = field(default_factory=dict)
-    """By file: bytes, the part of it that is done, frames and faces of it."""
+    _left: float = field(init=False)
+    _worked: float = 0.0  # weight of files that were finished
+    _running: dict[int, tuple[float, float, int, int]] = field(default_factory=dict)
+    """By file: weight, the part of it that is done, frames and faces of it."""
 
     def __post_init__(self) -> None:
-        self._left = self.size
+        self._left = self.weight
         self._begin = self.clock()
 
     @property
@@ -67,21 +69,21 @@ class Progress:
     @property
     def seconds_left(self) -> float | None:
         """None while nobody can know."""
-        begun = sum(size * part for size, part, _, _ in self._running.values())
+        begun = sum(weight * part for weight, part, _, _ in self._running.values())
         worked = self._worked + begun
         if self.seconds < _LEAST_SECONDS or not worked:
             return None
         return max(0.0, self._left - begun) * self.seconds / worked
 
-    def begin(self, file: int, size: int) -> None:
+    def begin(self, file: int, weight: float) -> None:
         """A file is worked on; again, if it was lost."""
-        self._running[file] = (size, 0.0, 0, 0)
+        self._running[file] = (weight, 0.0, 0, 0)
 
     def further(self, file: int, part: float, frames: int, faces: int) -> None:
         """So much of a file is done: a part of 1, and frames and faces."""
         if file in self._running:
-            size = self._running[file][0]
-            self._running[file] = (size, min(1.0, part), frames, faces)
+            weight = self._running[file][0]
+            self._running[file] = (weight, min(1.0, part), frames, faces)
 
     def put_back(self, file: int) -> None:
         """A file is not worked on any more, and not done."""
@@ -89,9 +91,9 @@ class Progress:
 
     def end(self, file: int, *, failed: bool) -> None:
         """A file is done."""
-        size = self._running.pop(file, (0, 0.0, 0, 0))[0]
-        self._left -= size
-        self._worked += 0 if failed else size
+        weight = self._running.pop(file, (0.0, 0.0, 0, 0))[0]
+        self._left -= weight
+        self._worked += 0 if failed else weight
         self.done += 1
         self.failed += failed
 
@@ -101,6 +103,19 @@ class Progress:
         self.faces += faces
         self.deblurred += deblurred
         self.out_size += out_size
+
+
+def weights_of(sizes: Sequence[int], seconds: Sequence[float | None]) -> list[float]:
+    """What files weigh: their seconds; where they are unknown, what others of so many bytes have.
+
+    Args:
+        sizes: Bytes of each file.
+        seconds: How long each is, as far as that is known.
+    """
+    known = [(size, long) for size, long in zip(sizes, seconds, strict=True) if long]
+    size, total = sum(size for size, _ in known), sum(long for _, long in known)
+    of_a_byte = total / size if size else 1.0
+    return [long or size * of_a_byte for size, long in zip(sizes, seconds, strict=True)]
 
 
 def duration_text(seconds: float) -> str:

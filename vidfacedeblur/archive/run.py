@@ -235,7 +235,7 @@ def _work(
     output = request.output
     remove_strays(output, journal.path, {Path(task.folder) for task in tasks})
     if not tasks:
-        listener.chosen(choices, Progress(0, 0))
+        listener.chosen(choices, Progress(0, 0, 0.0))
         return
     executor = open_executor(request.setup, _most(tasks, request))
     try:
@@ -246,6 +246,7 @@ def _work(
             options=request.options,
             listener=listener,
             output=output,
+            seconds=request.seconds,
         )
         listener.chosen(choices, driver.progress)
         _warn_of_space(driver.progress, output, listener)

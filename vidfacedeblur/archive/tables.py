@@ -172,7 +172,8 @@ def write_pages_index(
             deblurred=entry.deblurred,
             seconds=entry.seconds,
             attempts=entry.attempts,
-            page=link(page) if (page := pages.get(entry.input)) and page.is_file() else None,
+            # Not `Path.exists`, which raises an error where a name is too long for a file.
+            page=link(page) if (page := pages.get(entry.input)) and os.path.lexists(page) else None,
             output_link=link(entry.output),
         )
         for entry in entries

@@ -17,8 +17,10 @@ from vidfacedeblur.cli.display import Display
 from vidfacedeblur.cli.extras import (
     Told,
     beside,
+    check_archive_values,
     check_page,
     check_places,
+    check_suffix,
     check_values,
     event_file,
     on_signals,
@@ -27,7 +29,7 @@ from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
 from vidfacedeblur.cli.options import Setting, resolve
 from vidfacedeblur.cli.settings import SETTINGS, build_parser, model_and_faces
 from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
-from vidfacedeblur.console import say
+from vidfacedeblur.console import say, visible
 from vidfacedeblur.errors import (
     DAMAGED,
     FAILED,
@@ -90,10 +92,7 @@ def run_command(
     try:
         values, notes = resolve(flags, settings=settings, others=others)
         display = Display(quiet=values["quiet"], progress=not values["no_progress"])
-        logging.basicConfig(
-            level=logging.INFO if values["verbose"] else logging.WARNING,
-            format="vidfacedeblur: %(message)s",
-        )
+        _log_to_standard_error(logging.INFO if values["verbose"] else logging.WARNING)
         for note in notes:
             display.note(note)
         return run(values, display)
@@ -142,6 +141,7 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
         raise OptionError("no output given; add -o OUT")
     entry(values["model"])
     options = _options(values)
+    check_archive_values(values)
     check_values(values)
     check_page(values["html"])
     timings = TimingsFile(values["timings"])
@@ -168,6 +168,8 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
         overwrite=values["overwrite"],
         skip_existing=values["skip_existing"],
     )
+    if any(job.target == output for job in plan.jobs):  # it is not a folder
+        check_suffix("-o", output, source=inputs[0] if video.copy_if_no_faces else None)
     _keep_apart(plan, values)
     places = check_places(plan, inputs, output, values)
     comparisons = check_comparison(plan, inputs, output, values)
@@ -271,10 +273,24 @@ def _internal(error: Exception, display: Display) -> int:
     """Print an error that nobody foresaw; `OSError` explains itself."""
     verbose = logging.getLogger().isEnabledFor(logging.INFO)
     if verbose:
-        say("".join(traceback.format_exception(error)))
+        for line in "".join(traceback.format_exception(error)).rstrip("\n").split("\n"):
+            say(f"{line}\n")
     kind = "" if isinstance(error, OSError) else f"internal error, {type(error).__name__}: "
     display.error(f"{kind}{error}" + ("" if verbose else " (-v shows more)"))
     return FAILED
+
+
+class _LogLine(logging.Formatter):
+    """A message in which names show their control characters."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return visible(super().formatMessage(record))
+
+
+def _log_to_standard_error(level: int) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LogLine("vidfacedeblur: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def _list_models() -> int:

@@ -31,10 +31,13 @@ from vidfacedeblur.archive.tasks import Extras, Setup
 from vidfacedeblur.cli.archive_display import ArchiveDisplay, summary_of_choices
 from vidfacedeblur.cli.comparing import check_comparison
 from vidfacedeblur.cli.extras import check_places, event_file, on_signals
+from vidfacedeblur.cli.places import others_of, page_of
 from vidfacedeblur.config import ScanOptions
 from vidfacedeblur.errors import FAILED, OK, OptionError, OutputExistsError
 from vidfacedeblur.plan import Job, Plan, make_plan
 from vidfacedeblur.records import Report, summary_of_values, timing_head
+from vidfacedeblur.scan import said_of_others
+from vidfacedeblur.whole import STANDARD, check_place
 
 if TYPE_CHECKING:
     from vidfacedeblur.cli.display import Display
@@ -88,6 +91,9 @@ def run_many(
     display.status("planning ...")
     plan, seconds = _plan(inputs, output, values, known, display.status)
     check(plan)
+    others = others_of(plan, values)
+    if others:
+        display.note(said_of_others(others))
     request = Request(
         plan,
         output,
@@ -99,6 +105,9 @@ def run_many(
         **{name: values[name] for name in ("overwrite", "skip_existing", "retry_failed")},
     )
     _keep_tables(request.stem, values)
+    for name in ("timings", "events"):
+        if values[name] not in (None, STANDARD):
+            check_place(values[name])
     if values["dry_run"]:
         return _dry_run(request, known, display)
     return _run(request, values, display)
@@ -226,7 +235,8 @@ def _extras(
     """What is made beside each job's output."""
     faces = check_places(plan, inputs, output, values, replace=replace)
     compared = check_comparison(plan, inputs, output, values)
-    there = next((path for path in compared.values() if path.exists()), None)
+    # Not `Path.exists`, which raises an error where a name is too long for a file.
+    there = next((path for path in compared.values() if os.path.lexists(path)), None)
     if there and not (replace or values["overwrite"]):
         raise OutputExistsError(f"{there} exists; --overwrite replaces it")
     timings: Path | None = values["timings"]
@@ -245,14 +255,6 @@ def _extras(
         )
 
     return extras_of
-
-
-def page_of(job: Job, output: Path, html: Path | None) -> Path | None:
-    """Where a file's own page is: in a folder beside the index."""
-    if html is None:
-        return None
-    name = job.target.relative_to(output)
-    return html.with_name(f"{html.stem}_files") / name.with_name(f"{name.name}.html")
 
 
 def _dry_run(request: Request, known: dict[bytes, Row], display: Display) -> int:

@@ -30,7 +30,6 @@ _TOLD = (
     *("frames", "faces", "deblurred", "seconds", "output_sha256"),
 )
 """What is told of a file."""
-_CLEAR = "\r\x1b[K"
 
 
 def progress_line(progress: Progress) -> str:
@@ -96,7 +95,7 @@ class ArchiveDisplay:
             self._told = now
             self._tell("progress", progress_values(progress))
         if self._terminal:
-            say(_CLEAR + progress_line(progress))
+            say(progress_line(progress), over=True)
         elif self._display.shows_progress and now - self._said >= _LINE_SECONDS:
             self._said = now
             say(progress_line(progress) + "\n")
@@ -108,7 +107,7 @@ class ArchiveDisplay:
 
     def _clear(self) -> None:
         if self._terminal:
-            say(_CLEAR)
+            say("", over=True)
 
     def _tell(self, what: str, values: dict[str, Any]) -> None:
         if self._status is not None:

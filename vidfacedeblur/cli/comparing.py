@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidfacedeblur.cli.extras import check_folder
+from vidfacedeblur.cli.extras import check_folder, check_suffix
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
 from vidfacedeblur.whole import STANDARD
 
@@ -105,6 +105,7 @@ def _check_target(target: Path, job: Job, *, replace: bool) -> None:
         raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
     if target.is_dir():
         raise OptionError(f"--compare {target} is a folder; name a file for one input")
+    check_suffix("--compare", target)
     still = [path.suffix.lower() in PICTURE_SUFFIXES for path in (target, job.target)]
     if still[0] != still[1]:
         what = "picture, .png or .jpg" if still[1] else "video"

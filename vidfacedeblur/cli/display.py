@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from vidfacedeblur.console import on_terminal, say
+from vidfacedeblur.console import on_terminal, say, visible
 from vidfacedeblur.types import FrameResult, RunSummary
 
 _LINE_SECONDS = 15.0
@@ -31,7 +31,8 @@ class Bar:
         self._total = total
         self._begin = self._last = time.monotonic()
         if self._shown and on_terminal():
-            self._bar = tqdm(total=total, desc=self._label, unit=" frames", dynamic_ncols=True)
+            label = visible(self._label)
+            self._bar = tqdm(total=total, desc=label, unit=" frames", dynamic_ncols=True)
 
     def add(self, result: FrameResult) -> None:
         """Count a finished frame."""

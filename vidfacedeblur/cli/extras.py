@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
 from vidfacedeblur.events import EventFile
-from vidfacedeblur.whole import STANDARD
+from vidfacedeblur.whole import STANDARD, check_place
 
 if TYPE_CHECKING:
     from vidfacedeblur.archive.beside import Beside
@@ -30,8 +30,8 @@ _SCRATCH: set[Path] = set()
 """Folders that hold pictures of faces while a run needs them."""
 
 
-def check_values(values: dict[str, Any]) -> None:
-    """Refuse what contradicts itself, before anything is looked at.
+def check_archive_values(values: dict[str, Any]) -> None:
+    """Refuse what contradicts itself of the options for many files, which cameras do not have.
 
     Raises:
         OptionError: A number out of its range, or options that do not go together.
@@ -42,6 +42,14 @@ def check_values(values: dict[str, Any]) -> None:
         raise OptionError(f"--workers must be 1 or more, got {values['workers']}")
     if values["ray_address"] is not None and values["executor"] != "ray":
         raise OptionError("--ray-address needs --executor ray")
+
+
+def check_values(values: dict[str, Any]) -> None:
+    """Refuse what contradicts itself, before anything is looked at.
+
+    Raises:
+        OptionError: A number out of its range, or options that do not go together.
+    """
     if not values["event_interval"] >= 0:
         raise OptionError(f"--event-interval must be 0 or more, got {values['event_interval']:g}")
     if values["best_faces"] and values["faces"] == "none":
@@ -53,14 +61,34 @@ def check_page(path: Path | None) -> None:
 
     Raises:
         OptionError: It is not called .html.
-        OutputError: Its folder is not there.
+        OutputError: Its folder is not there, or cannot be written to.
     """
     if path is None:
         return
     if path.suffix != ".html":
         raise OptionError(f"--html must end in .html, got {path}")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
+    check_place(path)
+
+
+def check_suffix(flag: str, target: Path, *, source: Path | None = None) -> None:
+    """Refuse a name whose suffix says nothing of what would be in the file.
+
+    Args:
+        flag: That names the file.
+        target: The file.
+        source: What may be copied as it is, and so keep its own suffix.
+
+    Raises:
+        OptionError: No container has such a suffix.
+    """
+    from vidfacedeblur.video import PICTURE_SUFFIXES
+    from vidfacedeblur.video.formats import CONTAINERS
+
+    suffix = target.suffix.lower()
+    own = "" if source is None else source.suffix.lower()
+    if suffix not in {"", own, *CONTAINERS, *PICTURE_SUFFIXES}:
+        known = " ".join([*CONTAINERS, *sorted(PICTURE_SUFFIXES)])
+        raise OptionError(f"{flag} {target}: {suffix} cannot be written; known are {known}")
 
 
 def check_places(
@@ -93,7 +121,9 @@ def check_places(
     check_folder("--best-faces", folder, inputs, output)
     places = _places(plan, folder, output)
     for job in plan.jobs:
-        if not (replace or values["overwrite"]) and any(places[job].glob("track-*.json")):
+        # Also a name that is too long for a folder is not there; `glob` would raise an error.
+        there = os.path.lexists(places[job]) and any(places[job].glob("track-*.json"))
+        if there and not (replace or values["overwrite"]):
             raise OutputExistsError(
                 f"{places[job]} holds pictures of faces already; --overwrite replaces them"
             )

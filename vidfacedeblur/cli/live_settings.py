@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidfacedeblur import __version__
-from vidfacedeblur.cli.options import Setting, add_settings, pair
+from vidfacedeblur.cli.options import Parser, Setting, add_settings, pair
 from vidfacedeblur.cli.settings import SETTINGS
 from vidfacedeblur.config import LiveOptions
 
@@ -127,7 +127,7 @@ LIVE_SETTINGS: tuple[Setting, ...] = (
 
 def build_live_parser() -> argparse.ArgumentParser:
     """The command line's parser. Options that are not given are absent from its result."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="vidfacedeblur-live",
         usage="vidfacedeblur-live URL [options]",
         description="Deblur the faces that a camera sees, for as long as it takes: record, publish,"

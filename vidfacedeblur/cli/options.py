@@ -12,8 +12,9 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from vidfacedeblur.console import visible
 from vidfacedeblur.errors import OptionError
 
 _PREFIX = "VIDFACEDEBLUR_"
@@ -95,6 +96,13 @@ _KINDS: dict[Callable[[str], Any], str] = {
     auto_or: "a whole number or auto",
 }
 """What a value must be, where its parser does not say so itself."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows the control characters of what it refuses, which may be a file's name."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
 
 
 def add_settings(parser: argparse.ArgumentParser, settings: Sequence[Setting]) -> None:

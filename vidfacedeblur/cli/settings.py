@@ -9,6 +9,7 @@ from typing import Any
 
 from vidfacedeblur import __version__
 from vidfacedeblur.cli.options import (
+    Parser,
     Setting,
     add_settings,
     auto_or,
@@ -331,7 +332,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line's parser. Options that are not given are absent from its result."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="vidfacedeblur",
         usage="vidfacedeblur INPUT... -o OUT [options]",
         description="Find the faces in videos or pictures, deblur them, and write the same videos"

@@ -20,7 +20,6 @@ SCHEMA = 1
 
 _LINE_SECONDS = 15.0
 """Between two lines where there is no terminal."""
-_CLEAR = "\r\x1b[K"
 
 
 def status_line(stats: LiveStats) -> str:
@@ -68,7 +67,7 @@ class StatusLine:
         if not self._shown:
             return
         if self._terminal:
-            say(_CLEAR + status_line(stats))
+            say(status_line(stats), over=True)
         elif time.monotonic() - self._last >= _LINE_SECONDS:
             self._last = time.monotonic()
             say(status_line(stats) + "\n")
@@ -76,7 +75,7 @@ class StatusLine:
     def clear(self) -> None:
         """Take the line off the terminal."""
         if self._shown and self._terminal:
-            say(_CLEAR)
+            say("", over=True)
 
 
 class StatusLines:

@@ -173,7 +173,7 @@ class _Segment:
         """Close it and give it its name, also where the last of it cannot be written.
 
         Returns:
-            Whether it is there; something else, as what makes room on the disk, may have deleted it.
+            Whether it is there; what makes room on the disk, say, may have deleted it.
         """
         kept = True
         try:

@@ -8,27 +8,20 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-# Surrogates, control characters, and what turns the direction of the text around it: a name with
-# one of them could pass for another.
-_INVISIBLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
-)
-_JOINER = "\u200d"
-"""Holds emoji and some scripts together; it is no mischief."""
+from vidfacedeblur.console import visible
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def shown(value: object) -> str:
     """Text that can be encoded and seen; of bytes that are none, their numbers."""
-    return _INVISIBLE.sub(lambda match: _visible(match[0]), str(value))
+    return _SURROGATE.sub(lambda match: _number(match[0]), visible(str(value)))
 
 
-def _visible(char: str) -> str:
-    code = ord(char)
-    if char == _JOINER:
-        return char
-    if 0xDC80 <= code <= 0xDCFF:
-        code -= 0xDC00  # a byte of a file name that is no UTF-8
-    return {"\n": "\\n", "\t": "\\t"}.get(char, f"\\x{code:02x}" if code < 256 else f"\\u{code:x}")
+def _number(surrogate: str) -> str:
+    code = ord(surrogate)
+    # A byte of a file name that is no UTF-8, or half a character.
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:x}"
 
 
 def esc(value: object) -> str:
