@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from vidfacedeblur.cli import options
+from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
 from vidfacedeblur.cli.settings import SETTINGS, build_parser
 from vidfacedeblur.errors import OptionError
 
@@ -93,3 +94,18 @@ def test_every_setting_is_a_flag_with_help() -> None:
     text = build_parser().format_help()
     for setting in SETTINGS:
         assert f"--{setting.name}" in text
+
+
+def test_a_configuration_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("strength = 0.25\n", encoding="utf-8-sig")
+    assert resolve(flags("--config", str(config)), {})[0]["strength"] == 0.25
+
+
+def test_an_unknown_key_names_each_known_one_once(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("strenght = 1\n")
+    with pytest.raises(OptionError) as caught:
+        options.resolve(flags("--config", str(config)), {}, settings=SETTINGS, others=LIVE_SETTINGS)
+    known = str(caught.value).partition("known: ")[2].split(", ")
+    assert len(known) == len(set(known)) > len(SETTINGS)

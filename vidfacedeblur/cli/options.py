@@ -178,7 +178,7 @@ def read_config(path: Path, settings: Sequence[Setting]) -> dict[str, Any]:
         OptionError: The file cannot be read, is not TOML, or has an unknown key.
     """
     try:
-        stored = tomllib.loads(path.read_text(encoding="utf-8"))
+        stored = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as some editors save it
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise OptionError(f"cannot read the configuration {path}: {reason}") from error
