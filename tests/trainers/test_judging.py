@@ -372,7 +372,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["--data", "data", "--limit", "1", "--cards"], 2, "take whole sets only"),
     (["--data", "data", "--engine", "tensorflow"], 2, "--engine must be one of auto, torch"),
     (["--data", "data", "--device", "gpu"], 2, "--device must be auto, cpu, cuda"),
-    (["--data", "data", "-o", "small"], 2, "small cannot be made: File exists"),
+    (["--data", "data", "-o", "small"], 5, "small cannot be made: File exists"),
     (["--data", "data", "--readme", "nosuch"], 3, "cannot read nosuch"),
     (["--data", "data", "--models", "deblurgan3"], 2, "deblurgan3"),
     (["--data", "data", "--models", "deblurgan=nosuch"], 2, "nosuch"),
