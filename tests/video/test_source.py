@@ -147,11 +147,18 @@ def test_no_file(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a video\n" * 100, bytes(5000)])
-def test_no_video_file(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", r"a\.mp4 is empty"),
+        (b"not a video\n" * 100, "not a video that can be read"),
+        (bytes(5000), "not a video that can be read"),
+    ],
+)
+def test_no_video_file(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="not a video that can be read"):
+    with pytest.raises(InputError, match=says):
         read(path)
 
 
