@@ -10,6 +10,7 @@ from report_support import Parsed
 from tests_support import portrait, write_portrait_clip
 
 from vidfacedeblur.cli import main
+from vidfacedeblur.errors import OutputError
 from vidfacedeblur.whole import check_place
 
 
@@ -77,7 +78,6 @@ def test_a_run_that_fails_has_its_page(base: list[str], clip: Path, tmp_path: Pa
 def test_an_error_on_the_way_keeps_what_was_seen(
     base: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vidfacedeblur.errors import OutputError
     from vidfacedeblur.video import VideoSink
 
     def full(self: VideoSink) -> Path:
@@ -129,9 +129,12 @@ def test_a_link_or_a_device_needs_no_folder_of_its_own(
 ) -> None:
     (tmp_path / "ro").mkdir()
     (tmp_path / "ro" / "link.json").symlink_to(tmp_path / "real.json")
+    (tmp_path / "back.json").symlink_to(tmp_path / "ro" / "real.json")
     monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path / "ro")
     check_place(Path("/dev/null"))
     check_place(tmp_path / "ro" / "link.json")
+    with pytest.raises(OutputError, match="nothing may be written to"):
+        check_place(tmp_path / "back.json")
 
 
 @pytest.mark.parametrize("flag", ["--html", "--report", "--timings", "--events"])

@@ -261,5 +261,5 @@ def suffix_of(container: InputContainer, path: Path) -> str:
     if suffix != ".mkv" or container.format.name == "matroska,webm":
         return suffix
     # AVI and ASF are not written, for their times, unless only AVI can hold their sound.
-    sounds = [set(holders(stream)) for stream in container.streams.audio]
-    return next((s for s in (".mkv", ".mov", ".avi") if all(s in each for each in sounds)), suffix)
+    held = [holders(stream) for stream in container.streams.audio] or [[suffix]]
+    return next((one for one in held[0] if all(one in each for each in held)), suffix)

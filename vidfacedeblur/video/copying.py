@@ -163,9 +163,9 @@ def describe(stream: Stream) -> str:
     return f"{stream.type} stream {stream.index} ({codec}{language})"
 
 
-def holders(stream: Stream, among: Iterable[str] = (".mkv", ".mov", ".avi")) -> list[str]:
-    """The suffixes of the outputs, among some, that can hold a stream."""
-    return [suffix for suffix in among if can_hold(CONTAINERS[suffix], stream)]
+def holders(stream: Stream) -> list[str]:
+    """The suffixes of common outputs that can hold a stream, what holds most things first."""
+    return [s for s in (".mkv", ".mov", ".avi") if can_hold(CONTAINERS[s], stream)]
 
 
 def can_hold(container: Container, stream: Stream) -> bool:
