@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vidfacedeblur.errors import OptionError
+from vidfacedeblur.settle import settle
 
 _LARGEST_CROP = 4096
 _LARGEST_BATCH = 65536
@@ -26,6 +27,7 @@ class Phase:
     small faces, and a network that has never seen one may spoil them. 0: never."""
 
     def __post_init__(self) -> None:
+        settle(self, str)
         if self.crop % 32 or not 32 <= self.crop <= _LARGEST_CROP:
             raise OptionError(f"a phase's crop must be a multiple of 32, of 32 to {_LARGEST_CROP}")
         if not 1 <= self.batch <= _LARGEST_BATCH:
@@ -59,6 +61,7 @@ class Optimizer:
     """Largest norm of the gradient; 0: no limit."""
 
     def __post_init__(self) -> None:
+        settle(self, str)
         if self.learning_rate <= 0:
             raise OptionError("learning_rate must be above 0")
         if not 0 <= self.warmup < 1:
@@ -88,6 +91,7 @@ class Loss:
     """The same, only where ``perceptual`` is wanted and no VGG weights were given."""
 
     def __post_init__(self) -> None:
+        settle(self, str)
         parts = vars(self)
         if min(parts.values()) < 0 or not any(parts.values()):
             raise OptionError("loss weights must be 0 or more, and one of them above 0")
@@ -111,7 +115,7 @@ class Adversarial:
     """Weight of the gradient penalty; wgan-gp only."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))  # a list arrives from TOML
+        settle(self, str)
         if not self.layers or min(self.layers) < 1 or self.critic_steps < 1:
             raise OptionError("adversarial training needs layers and critic_steps of 1 or more")
         if min(self.weight, self.penalty) < 0 or not 0 <= self.begins < 1:
@@ -162,6 +166,7 @@ class BlurMix:
     largest_zoom: float = 3.0
 
     def __post_init__(self) -> None:
+        settle(self, str)
         if not 1 <= self.smallest_kernel <= self.largest_kernel <= 29:
             raise OptionError("kernel sizes must lie within 1 to 29")
         if not 1 <= self.mild_kernel <= 29:
@@ -207,6 +212,7 @@ class Recipe:
     instructions for bfloat16 computes in float32."""
 
     def __post_init__(self) -> None:
+        settle(self, str)
         ends = [phase.until for phase in self.phases]
         if not ends or ends != sorted(set(ends)) or ends[-1] != 1 or ends[0] <= 0:
             raise OptionError(f"phases must end in rising order, the last at 1, got {ends}")

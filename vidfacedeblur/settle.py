@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from numbers import Integral, Real
@@ -11,66 +12,108 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from vidfacedeblur.errors import OptionError
 
-_KINDS = {
+_SAID = {
     int: "a whole number",
     float: "a number",
     bool: "True or False",
     str: "a text",
     Path: "the name of a file",
+    dict: "a table of settings",
+    tuple: "a list",
 }
+_UNFIT = object()
 
 
-def settle(options: Any, **flags: str) -> None:
+def as_flag(name: str) -> str:
+    """What the command line calls an option."""
+    return "--" + name.replace("_", "-")
+
+
+def settle(options: Any, called: Callable[[str], str] = as_flag, **names: str) -> None:
     """Give every field the plain type that it says, from whatever means the same.
-
-    Numbers of numpy become Python's, names of files become paths, lists become tuples.
 
     Args:
         options: A frozen dataclass that is being made.
-        flags: What a field is called where that is not its name.
+        called: Gives what a user calls a field ...
+        names: ... and fields that are called otherwise.
 
     Raises:
-        OptionError: A value is of another type.
+        OptionError: A value does not fit.
     """
     for name, wanted in _types(type(options)).items():
-        flag = flags.get(name, "--" + name.replace("_", "-"))
-        object.__setattr__(options, name, _settled(flag, getattr(options, name), wanted))
+        value = settled(names.get(name) or called(name), getattr(options, name), wanted)
+        object.__setattr__(options, name, value)
 
 
 _types: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
-def _settled(flag: str, value: Any, wanted: Any) -> Any:
-    if isinstance(wanted, UnionType) or get_origin(wanted) is Union:
-        kinds = [kind for kind in get_args(wanted) if kind is not NoneType]
-        if value is None and len(kinds) < len(get_args(wanted)):
-            return None
-        # Of a name or a number, a text is the name.
-        wanted = kinds[0] if len(kinds) == 1 or isinstance(value, str) else kinds[-1]
-    if get_origin(wanted) is tuple:
-        return _settled_tuple(flag, value, get_args(wanted))
-    if wanted is int and not isinstance(value, bool) and isinstance(value, Integral):
+def settled(name: str, value: Any, wanted: Any) -> Any:
+    """The value as the plain type that is wanted.
+
+    Numbers of numpy become Python's, names of files become paths, lists become tuples.
+
+    Raises:
+        OptionError: It is of another type, or no finite number, or not one of a `Literal`'s.
+    """
+    kinds = _kinds(wanted)
+    for kind in kinds:
+        found = _as(name, value, kind)
+        if found is not _UNFIT:
+            return found
+    said = " or ".join(_said(kind) for kind in kinds if kind is not NoneType)
+    raise OptionError(f"{name} must be {said}, got {value!r}")
+
+
+def _kinds(wanted: Any) -> tuple[Any, ...]:
+    union = isinstance(wanted, UnionType) or get_origin(wanted) is Union
+    return get_args(wanted) if union else (wanted,)
+
+
+def _said(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, get_args(kind)))}"
+    plain = get_origin(kind) or kind
+    return _SAID.get(plain, str(plain.__name__))
+
+
+def _as(name: str, value: Any, kind: Any) -> Any:
+    """The value as one kind of type, or `_UNFIT`."""
+    if get_origin(kind) is tuple:
+        return _as_tuple(name, value, get_args(kind))
+    if get_origin(kind) is Literal:
+        return value if isinstance(value, str) and value in get_args(kind) else _UNFIT
+    if kind is float and not isinstance(value, bool) and isinstance(value, Real):
+        return _as_float(name, value)
+    if kind is int and not isinstance(value, bool) and isinstance(value, Integral):
         return int(value)
-    if wanted is float and not isinstance(value, bool) and isinstance(value, Real):
-        return float(value)
-    if wanted is Path and isinstance(value, (str, Path)):
+    if kind is Path and isinstance(value, str):
         return Path(value)
-    if wanted is bool and isinstance(value, bool):
-        return value
-    if (wanted is str or get_origin(wanted) is Literal) and isinstance(value, str):
-        return value
-    raise OptionError(f"{flag} must be {_KINDS.get(wanted, 'a name')}, got {value!r}")
+    plain = get_origin(kind) or kind
+    fits = isinstance(value, plain) and (kind is bool or not isinstance(value, bool))
+    return value if fits else _UNFIT
 
 
-def _settled_tuple(flag: str, value: Any, kinds: tuple[Any, ...]) -> tuple[Any, ...]:
+def _as_float(name: str, value: Real) -> float:
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number may have any length
+        number = math.inf
+    if not math.isfinite(number):
+        raise OptionError(f"{name} must be a finite number, got {number}")
+    return number
+
+
+def _as_tuple(name: str, value: Any, kinds: tuple[Any, ...]) -> Any:
     """A list of one kind, as (str, ...), or some values of set kinds, as (str, str)."""
     if isinstance(value, Mapping):
         value = value.items()
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise OptionError(f"{flag} must be a list, got {value!r}")
+        return _UNFIT
     values = tuple(value)
     if kinds[-1] is ...:
-        return tuple(_settled(flag, each, kinds[0]) for each in values)
+        kinds = (kinds[0],) * len(values)
     if len(values) != len(kinds):
-        raise OptionError(f"{flag} needs {len(kinds)} values each, got {value!r}")
-    return tuple(_settled(flag, each, kind) for each, kind in zip(values, kinds, strict=True))
+        raise OptionError(f"{name} needs {len(kinds)} values each, got {value!r}")
+    each = f"each of {name}"
+    return tuple(settled(each, item, kind) for item, kind in zip(values, kinds, strict=True))

@@ -15,6 +15,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.layers import (
     InstanceNorm,
     Upsampling,
@@ -25,6 +26,7 @@ from vidfacedeblur.models.layers import (
     init_normal,
     upsample,
 )
+from vidfacedeblur.settle import settle
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,11 @@ class DeblurGANConfig:
     upsampling: Upsampling = "resize"
 
     def __post_init__(self) -> None:
+        settle(self, str)
+        if min(self.width, self.blocks) < 1:
+            raise OptionError("width and blocks must be 1 or more")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be 0 or more and below 1, got {self.dropout:g}")
+            raise OptionError(f"dropout must be 0 or more and below 1, got {self.dropout:g}")
 
 
 class ResidualBlock(nn.Module):

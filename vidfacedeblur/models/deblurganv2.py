@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.backbones import inception_resnet_v2_stages, mobilenet_v2_stages
 from vidfacedeblur.models.layers import (
     InstanceNorm,
@@ -25,6 +26,7 @@ from vidfacedeblur.models.layers import (
     as_weights,
     draw_normal,
 )
+from vidfacedeblur.settle import settle
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class DeblurGANv2Config:
     """Channels that each pyramid level brings to the concatenation."""
 
     def __post_init__(self) -> None:
-        if self.channels < 2:
-            raise ValueError(f"channels must be 2 or more, got {self.channels}")
+        settle(self, str)
+        if self.channels < 2 or self.head_channels < 1:
+            raise OptionError("channels must be 2 or more, head_channels 1 or more")
 
 
 def _conv_norm_relu(channels_in: int, channels_out: int) -> nn.Sequential:

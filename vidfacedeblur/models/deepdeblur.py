@@ -19,7 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.layers import add_correction, as_weights, draw_normal
+from vidfacedeblur.settle import settle
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,17 @@ class DeepDeblurConfig:
     """Whether the network predicts a correction to its input, or the picture itself."""
 
     def __post_init__(self) -> None:
-        # Lists arrive from JSON and TOML.
-        for name in ("kernels", "branches", "reductions"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        settle(self, str)
         if not len(self.kernels) == len(self.branches) == len(self.reductions):
-            raise ValueError("kernels, branches and reductions must have the same length")
+            raise OptionError("kernels, branches and reductions must have the same length")
         if not self.kernels:
-            raise ValueError("a module needs a branch or more")
-        if min(self.kernels + self.branches) < 1 or min(self.reductions) < 0:
-            raise ValueError("kernels and branches must be 1 or more, reductions 0 or more")
+            raise OptionError("a module needs a branch or more")
+        if min(*self.kernels, *self.branches, self.stem, self.modules) < 1:
+            raise OptionError("stem, kernels, branches and modules must be 1 or more")
+        if min(self.reductions) < 0:
+            raise OptionError("reductions must be 0 or more")
         if self.scale not in (1, 2, 4):
-            raise ValueError(f"scale must be 1, 2 or 4, got {self.scale}")
+            raise OptionError(f"scale must be 1, 2 or 4, got {self.scale}")
 
 
 def _conv(channels_in: int, channels_out: int, kernel: int, *, lead: bool, norm: bool) -> nn.Module:

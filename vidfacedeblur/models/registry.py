@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, cast
 
-from vidfacedeblur.errors import UnknownModelError, WeightsError
+from vidfacedeblur.errors import OptionError, UnknownModelError, WeightsError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,33 +88,10 @@ def make_config(name: str, values: dict[str, Any]) -> Any:
     unknown = set(values) - {field.name for field in fields(config)}
     if unknown:
         raise WeightsError(f"unknown setting(s) of model {name}: {', '.join(sorted(unknown))}")
-    types = get_type_hints(config)
     try:
-        for setting, value in values.items():
-            _check(setting, value, types[setting])
         return config(**(dict(found.overrides) | values))
-    except ValueError as error:
+    except OptionError as error:
         raise WeightsError(f"the configuration does not fit model {name}: {error}") from error
-
-
-def _check(setting: str, value: Any, wanted: Any) -> None:
-    """Whether a value from a file is of the type that a setting has.
-
-    Raises:
-        ValueError: It is not.
-    """
-    choices = get_args(wanted) if get_origin(wanted) is Literal else ()
-    fits, what = {
-        int: (type(value) is int and value > 0, "a whole number of 1 or more"),
-        float: (type(value) in (int, float), "a number"),
-        bool: (type(value) is bool, "true or false"),
-        tuple[int, ...]: (
-            isinstance(value, (list, tuple)) and all(type(item) is int for item in value),
-            "a list of whole numbers",
-        ),
-    }.get(wanted, (value in choices, " or ".join(map(str, choices))))
-    if not fits:
-        raise ValueError(f"{setting} must be {what}, got {value!r}")
 
 
 def make_network(name: str, config: Any) -> nn.Module:
