@@ -16,6 +16,7 @@ from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.trainers.convert import write_converted
 from vidfacedeblur.trainers.datasets import DataSet, read_dataset
 from vidfacedeblur.trainers.finding import Find, all_faces, backgrounds, main_face, open_detector
+from vidfacedeblur.trainers.fixed_sets import judged_on
 from vidfacedeblur.trainers.journal import Row
 from vidfacedeblur.trainers.mixing import write_mixed
 from vidfacedeblur.trainers.pack import PACK_MARGIN, PACK_SIDE, Contents, PackedFace, write_pack
@@ -68,7 +69,7 @@ def prepare(args: argparse.Namespace) -> None:
         for reason, count in tally.reasons.most_common():
             say(f"left out: {count} x {reason}")
     say(f"{args.out}: {_told(contents)}")
-    for doubt in data.doubts:
+    for doubt in (*data.doubts, *_judged(data)):
         say(doubt)
     if "val" not in contents.splits:
         say(
@@ -92,8 +93,27 @@ def _strangers(data: DataSet, given: dict[str, Split], path: Path) -> list[str]:
             f"{path} names nobody who is in the data, where identities are such as {min(known)};"
             f" it has {strangers[0]}"
         )
-    names = ", ".join(strangers[:_NAMED]) + (", ..." if len(strangers) > _NAMED else "")
-    return [f"{len(strangers)} of the identities in {path} are not in the data: {names}"]
+    return [
+        f"{len(strangers)} of the identities in {path} are not in the data: {_some_of(strangers)}"
+    ]
+
+
+def _judged(data: DataSet) -> list[str]:
+    """A line if some of what is trained on is what models are judged on."""
+    trained = {entry.identity for entry in data.entries if entry.split == "train"}
+    if "celeba" in data.layout:
+        trained |= {f"celeba_{who}" for who in trained}
+    both = sorted(trained & judged_on())
+    if not both:
+        return []
+    return [
+        f"{_some_of(both)}: trained on here, but in the sets of 'evaluate', which will flatter"
+        f" what learns from them; --split can put these {len(both)} on the side test"
+    ]
+
+
+def _some_of(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def _joined(sets: Sequence[DataSet]) -> DataSet:

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -157,6 +158,17 @@ def _published(rows: Sequence[Row], folder: Path) -> Iterator[Pair]:
             figures = (float(row["psnr_ren2019"]), float(row["ssim_ren2019"]))
             peers["Ren et al. 2019"] = figures
         yield Pair(row["blurred"], row["group"], sharp, blurred, peers=peers)
+
+
+def judged_on() -> frozenset[str]:
+    """Identities that the sets show, as data sets name them.
+
+    People of LFW by their names, of CelebA as ``celeba_`` and their number, clips by their stems.
+    """
+    faces = (Path(row["file"]).stem for row in SETS["synthetic-faces"].rows())
+    clips = (Path(row["file"]).stem for row in SETS["averaged-video"].rows())
+    people = (re.sub(r"^lfw_|_\d+$", "", face).replace("celeba_id", "celeba_") for face in faces)
+    return frozenset((*people, *clips))
 
 
 SETS = {

@@ -482,6 +482,27 @@ def test_a_split_that_names_strangers_is_told(
     assert f"{split} names nobody who is in the data" in said(capsys)[-1]
 
 
+def test_people_that_models_are_judged_on_are_told_of_where_they_are_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = tmp_path / "img_align_celeba", tmp_path / "f.npz"
+    write_picture(data / "img_align_celeba/000001.png", portrait())
+    write_picture(data / "img_align_celeba/000002.png", portrait())
+    (data / "identity_CelebA.txt").write_text("000001.png 10007\n000002.png 1\n")
+    write_picture(tmp_path / "lfw/AJ_Cook/AJ_Cook_0001.png", portrait())
+    split = tmp_path / "split.csv"
+    command = ["prepare", str(data), str(tmp_path / "lfw"), "-o", str(out), "--split", str(split)]
+    split.write_text("identity,split\nAJ_Cook,train\n10007,train\n1,val\n")
+    assert main(command) == 0
+    assert said(capsys)[-1] == (
+        "AJ_Cook, celeba_10007: trained on here, but in the sets of 'evaluate', which will flatter"
+        " what learns from them; --split can put these 2 on the side test"
+    )
+    split.write_text("identity,split\nAJ_Cook,test\n10007,val\n1,train\n")
+    assert main(command) == 0
+    assert "flatter" not in "".join(said(capsys))
+
+
 def test_somebody_whom_two_data_sets_put_on_two_sides_is_told_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
