@@ -19,6 +19,7 @@ from vidfacedeblur.errors import OptionError
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """One with 16 cores and 40 GiB, and without a GPU."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
+    monkeypatch.setattr(local, "usable_cores", lambda: 16)
     monkeypatch.setattr(local, "available_memory", lambda: 40 << 30)
     monkeypatch.setattr(local, "_gpus", list)
 
@@ -45,6 +46,18 @@ def test_memory_bounds_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     slots = slots_for(None, "cpu", most=1000)
     assert shares(slots) == [3, 3, 3, 3, 4]
     assert {slot.memory for slot in slots} == {1 << 30}
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_containers_quota_bounds_workers_and_their_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "usable_cores", lambda: 4)
+    slots = slots_for(None, "cpu", most=1000)
+    assert shares(slots) == [4] * 4  # whose time is granted, not which cores
+    assert {slot.threads for slot in slots} == {1}
+    assert [slot.threads for slot in slots_for(None, "cpu", most=1)] == [4]
+    assert {slot.threads for slot in slots_for(8, "cpu", most=1000)} == {1}
 
 
 @pytest.mark.usefixtures("machine")
@@ -84,6 +97,21 @@ def test_a_worker_sees_its_gpu_only(seen: str | None, monkeypatch: pytest.Monkey
 
 def test_the_memory_that_is_left() -> None:
     assert 1 << 20 < available_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_groups_files_in_memory_leave_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = available_memory()
+    monkeypatch.setattr(local, "_GROUP", tmp_path)
+    (tmp_path / "memory.current").write_text(f"{900 << 20}\n")
+    (tmp_path / "memory.stat").write_text(
+        f"anon {100 << 20}\nfile {800 << 20}\ninactive_file {300 << 20}\nactive_file {400 << 20}\n"
+    )
+    (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
+    assert available_memory() == (1024 - 900 + 300 + 400) << 20
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory() > whole / 2
 
 
 def test_where_memory_ends_the_worker_that_took_most_is_ended(

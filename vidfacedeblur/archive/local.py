@@ -11,6 +11,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from vidfacedeblur.archive.tasks import Heard, Setup, Task
+from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.errors import EngineError, OptionError
 from vidfacedeblur.link import Child
 from vidfacedeblur.video.wire import error_of
@@ -21,6 +22,7 @@ _LEAST_MEMORY = 1 << 30
 _RESERVE = 256 << 20
 """Bytes that the machine has left when it is out of memory; then the system would choose a victim,
 and it might be the driver."""
+_GROUP = Path("/sys/fs/cgroup")
 _GPUS_SEEN = "CUDA_VISIBLE_DEVICES"
 _STOP_SECONDS = 20.0
 _STILLBORN = 3
@@ -36,6 +38,8 @@ class Slot:
     """As in `ModelOptions`."""
     memory: int
     """Bytes; where the machine runs out, a worker that takes more is ended."""
+    threads: int | None = None
+    """For each of its networks; None: as many as it has cores."""
     gpu: str | None = None
     """The only GPU that it sees, as in ``CUDA_VISIBLE_DEVICES``; None: it sees what there is."""
 
@@ -44,7 +48,8 @@ def slots_for(workers: int | None, device: str, *, most: int) -> list[Slot]:
     """Divide this machine between workers.
 
     Args:
-        workers: How many; None: one for each core or GPU, as far as the memory reaches.
+        workers: How many; None: one for each core or GPU, as far as memory and a container's quota
+            of time reach.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         most: More have nothing to do.
 
@@ -56,9 +61,10 @@ def slots_for(workers: int | None, device: str, *, most: int) -> list[Slot]:
     gpus = _gpus() if device in ("auto", "cuda") else []
     if workers is not None and workers > len(cores):
         raise OptionError(f"--workers {workers}: this machine has {len(cores)} cores for them")
-    usual = min(len(cores), max(1, memory // _LEAST_MEMORY))
+    granted = usable_cores()  # of a container that may be less time than all of its cores have
+    usual = min(granted, max(1, memory // _LEAST_MEMORY))
     if device != "cpu" and (gpus or device != "auto"):
-        usual = min(len(cores), max(1, len(gpus)))
+        usual = min(granted, max(1, len(gpus)))
     count = workers or max(1, min(usual, most))
     bounds = [number * len(cores) // count for number in range(count + 1)]
     return [
@@ -66,6 +72,7 @@ def slots_for(workers: int | None, device: str, *, most: int) -> list[Slot]:
             tuple(cores[bounds[number] : bounds[number + 1]]),
             device,
             max(_LEAST_MEMORY, memory // count),
+            threads=max(1, granted // count) if granted < len(cores) else None,
             gpu=gpus[number % len(gpus)] if gpus else None,
         )
         for number in range(count)
@@ -79,12 +86,19 @@ def available_memory() -> int:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         told = dict(line.split(":") for line in lines)
         numbers = [int(told["MemAvailable"].split()[0]) << 10]
-    with suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="ascii"))
-        used = int((group / "memory.current").read_text(encoding="ascii"))
-        numbers.append(limit - used)
+    with suppress(OSError, ValueError, KeyError):
+        numbers.append(_left_of_group(_GROUP))
     return max(0, min(numbers))
+
+
+def _left_of_group(group: Path) -> int:
+    """Bytes that a control group's limit leaves; `ValueError` if it has none."""
+    limit = int((group / "memory.max").read_text(encoding="ascii"))
+    used = int((group / "memory.current").read_text(encoding="ascii"))
+    lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+    told = dict(line.split() for line in lines)
+    # Files that were read or written count as used, up to the limit, until somebody wants the room.
+    return limit - used + int(told["inactive_file"]) + int(told["active_file"])
 
 
 def _gpus() -> list[str]:
@@ -168,7 +182,9 @@ class LocalExecutor:
 
     def _start(self, slot: Slot) -> Child:
         model = self.setup.model
-        model = replace(model, device=slot.device, threads=model.threads or len(slot.cores))
+        model = replace(
+            model, device=slot.device, threads=model.threads or slot.threads or len(slot.cores)
+        )
         setup = replace(self.setup, model=model)
         seen = {} if slot.gpu is None else {_GPUS_SEEN: slot.gpu}
         return Child(_MODULE, {"cores": slot.cores, "setup": setup.values()}, environment=seen)

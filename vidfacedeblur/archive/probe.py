@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.link import Child, parent_link, receive
 from vidfacedeblur.video import glance
 
@@ -46,7 +47,7 @@ def look_at(
         paths: The files.
         said: Told now and then how many were looked at.
     """
-    count = max(1, min(_MOST, len(os.sched_getaffinity(0)), len(paths) // _EACH))
+    count = max(1, min(_MOST, usable_cores(), len(paths) // _EACH))
     probers = [_Prober() for _ in range(count)]
     try:
         with ThreadPoolExecutor(count) as pool, _stopped_early(probers):

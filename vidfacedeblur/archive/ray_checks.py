@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from vidfacedeblur.archive.tasks import Setup, Task
+from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.errors import OptionError, first_line
 
 
@@ -21,7 +21,7 @@ def check(
     device = setup.model.device
     if workers is not None and workers < 1:
         raise OptionError(f"--workers must be 1 or more, got {workers}")
-    here = len(os.sched_getaffinity(0))
+    here = usable_cores()
     if cores < 1:
         raise OptionError(f"--ray-cores must be 1 or more, got {cores}")
     if local and (workers or 1) * cores > here:

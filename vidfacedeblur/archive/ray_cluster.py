@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.errors import EngineError, OptionError, first_line
 
 _CONNECT_SECONDS = 5.0
@@ -77,7 +78,7 @@ def _started() -> Any:
             ray,
             "Ray cannot be started",
             address="local",
-            num_cpus=len(os.sched_getaffinity(0)),
+            num_cpus=usable_cores(),
             include_dashboard=False,
             object_store_memory=_STORE_BYTES,
             _node_ip_address="127.0.0.1",
