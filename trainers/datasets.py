@@ -10,6 +10,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -145,24 +146,43 @@ def _celeba_list(path: Path, stem: str) -> Path | None:
 
 
 def _manifest(path: Path) -> DataSet:
-    """Pictures that a manifest lists; a split that is left empty is open."""
-    pictures: dict[str, Picture] = {}
+    """Pictures and videos that a manifest lists; a split that is left empty is open."""
+    listed: dict[str, Picture | Clip] = {}
     problems: list[str] = []
     for line, row in read_table(path / "manifest.csv", _COLUMNS):
         name, side = Path(row["file"]).as_posix(), known_split(row["split"])
         wrong = (
-            (name in pictures, "is listed twice"),
-            (not is_picture(Path(name)), f"is not one of {_EXPECTED['pictures']}"),
+            (name in listed, "is listed twice"),
+            (
+                Path(name).suffix.lower() not in _SUFFIXES,
+                f"is not one of {_EXPECTED['pictures']} and {_EXPECTED['videos']}",
+            ),
             (not (path / name).is_file(), "is missing"),
             (not row["identity"], "has no identity"),
             (bool(row["split"]) and side is None, f"has the unknown split {row['split']!r}"),
         )
         reason = next((text for holds, text in wrong if holds), None)
         if reason is None:
-            pictures[name] = Picture(path / name, name, row["identity"], side)
+            listed[name] = _entry(path / name, name, row["identity"], side)
         else:
             problems.append(f"manifest.csv line {line}: {row['file']!r} {reason}")
-    return _on_one_side(DataSet("manifest", tuple(pictures.values()), problems=tuple(problems)))
+    return _on_one_side(_set_of("manifest", listed.values(), problems))
+
+
+def _entry(file: Path, name: str, who: str, side: Split | None) -> Picture | Clip:
+    if is_picture(file):
+        return Picture(file, name, who, side)
+    return Clip(name, who, (file,), side)
+
+
+def _set_of(layout: str, entries: Iterable[Picture | Clip], problems: list[str]) -> DataSet:
+    pictures, clips = [], []
+    for entry in entries:
+        if isinstance(entry, Picture):
+            pictures.append(entry)
+        else:
+            clips.append(entry)
+    return DataSet(layout, tuple(pictures), tuple(clips), tuple(problems))
 
 
 def _on_one_side(data: DataSet) -> DataSet:
@@ -227,16 +247,10 @@ def _pictures_and_videos(path: Path, layout: str) -> DataSet:
     root = path.parent if path.is_file() else path
     files = list(_media(path, problems))
     dealt = all(known_split(file.relative_to(root).parts[0]) for file in files)
-    pictures, clips = [], []
-    for file in files:
-        who, side = _owner(file, root, dealt=dealt)
-        if is_picture(file):
-            pictures.append(Picture(file, _name(file, root), who, side))
-        else:
-            clips.append(Clip(_name(file, root), who, (file,), side))
+    entries = [_entry(file, _name(file, root), *_owner(file, root, dealt=dealt)) for file in files]
     alone = (file.stem for file in files if len(file.relative_to(root).parts) == 1 + dealt)
     told = tuple(f"{path}: {doubt}" for doubt in _series(alone))
-    return _on_one_side(DataSet(layout, tuple(pictures), tuple(clips), tuple(problems), told))
+    return _on_one_side(replace(_set_of(layout, entries, problems), doubts=told))
 
 
 def _series(stems: Iterable[str]) -> Iterator[str]:

@@ -312,9 +312,11 @@ def test_faces9x_may_be_given_in_part(inner: str, tmp_path: Path) -> None:
     )
 
 
-def test_a_manifest_lists_pictures_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+def test_a_manifest_lists_pictures_and_videos_and_what_is_wrong_with_it(tmp_path: Path) -> None:
     with (manifest(tmp_path / "set") / "manifest.csv").open("a") as file:
-        file.write("\na.jpg,eve,test\nd.jpg,fay,dev\nx.mp4,gus,val\nunlisted.jpg,ann,test\n")
+        file.write("\na.jpg,eve,test\nd.jpg,fay,dev\nx.txt,gus,val\nunlisted.jpg,ann,test\n")
+        file.write("in/x.mp4,hal,train\n")
+    (tmp_path / "set/in/x.mp4").touch()
     data = read_dataset(tmp_path / "set")
     got = [(picture.name, picture.identity, picture.split) for picture in data.pictures]
     assert got == [
@@ -325,7 +327,8 @@ def test_a_manifest_lists_pictures_and_what_is_wrong_with_it(tmp_path: Path) -> 
         ("unlisted.jpg", "ann", "train"),
     ]
     starts = ("line 6: 'gone.jpg' is missing", "line 7: 'a.jpg' is listed twice")
-    starts += ("line 8: 'd.jpg' is listed twice", "line 9: 'x.mp4' is not one of pictures")
+    starts += ("line 8: 'd.jpg' is listed twice", "line 9: 'x.txt' is not one of pictures")
+    assert data.clips == (Clip("in/x.mp4", "hal", (tmp_path / "set/in/x.mp4",), split="train"),)
     for problem, start in zip(data.problems, starts, strict=False):
         assert problem.startswith(f"manifest.csv {start}")
     assert data.problems[4:] == ("identity ann is on two sides; all of it goes to train",)
