@@ -13,12 +13,14 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 from skimage.io import imread
+from skimage.util import img_as_ubyte
 
 from vidfacedeblur import FaceDeblurPipeline, VidFaceDeblurError
 
@@ -34,8 +36,11 @@ def read(paths: Sequence[Path]) -> dict[str, Image]:
     return {str(path): _rgb(imread(path)) for path in paths}
 
 
-def _rgb(image: Image) -> Image:
-    return np.stack([image] * 3, axis=-1) if image.ndim == 2 else image[..., :3]
+def _rgb(image: NDArray[Any]) -> Image:
+    image = img_as_ubyte(image)  # of whatever depth
+    if image.ndim == 2 or image.shape[-1] == 2:  # grey, maybe with alpha
+        image = np.stack([image if image.ndim == 2 else image[..., 0]] * 3, axis=-1)
+    return image[..., :3]
 
 
 def squares(images: Iterable[Image], side: int) -> Crops:

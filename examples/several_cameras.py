@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfacedeblur import FaceDeblurPipeline, FaceOptions, VidFaceDeblurError
+from vidfacedeblur.errors import NoVideoError
 
 Image = NDArray[np.uint8]
 _FAIR = 0.7
@@ -35,6 +36,8 @@ _FAIR = 0.7
 def frames_of(clip: Path, count: int = 50) -> list[Image]:
     """The first frames, decoded beforehand: what is measured are the faces."""
     with av.open(str(clip)) as container:
+        if not container.streams.video:
+            raise NoVideoError(f"{clip}: not one frame of video in it")
         decoded = islice(container.decode(video=0), count)
         return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in decoded]
 

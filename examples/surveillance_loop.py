@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfacedeblur import Face, FaceDeblurPipeline, FaceOptions, FrameResult, VidFaceDeblurError
+from vidfacedeblur.errors import NoVideoError
 
 Image = NDArray[np.uint8]
 
@@ -26,6 +27,8 @@ Image = NDArray[np.uint8]
 def capture(clip: Path) -> Iterator[Image | None]:
     """Stands in for the program's own capture: BGR frames; None when the camera goes away."""
     with av.open(str(clip)) as container:
+        if not container.streams.video:
+            raise NoVideoError(f"{clip}: not one frame of video in it")
         for frame in container.decode(video=0):
             yield np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
     yield None

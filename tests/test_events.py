@@ -290,6 +290,36 @@ def test_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out == '{"a": "\\u00e4"}\n'
 
 
+def test_a_live_file_may_be_moved_away_or_emptied_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    before = set(Path("/proc/self/fd").iterdir())
+    with EventFile(path, live=True) as file:
+        file({"a": 0})
+        path.rename(tmp_path / "e.jsonl.1")
+        file({"a": 1})
+        path.rename(tmp_path / "e.jsonl.2")
+        path.touch()  # as logrotate does where it is told to
+        file({"a": 2})
+        file({"a": 3})
+        assert lines(path) == [{"a": 2}, {"a": 3}]
+        os.truncate(path, 0)
+        file({"a": 4})
+    assert lines(path) == [{"a": 4}]
+    assert [lines(tmp_path / f"e.jsonl.{n}") for n in (1, 2)] == [[{"a": 0}], [{"a": 1}]]
+    assert set(Path("/proc/self/fd").iterdir()) <= before
+
+
+def test_a_moved_file_that_cannot_be_begun_anew_is_one_clear_error(tmp_path: Path) -> None:
+    (folder := tmp_path / "logs").mkdir()
+    with EventFile(folder / "e.jsonl", live=True) as file:
+        file({"a": 0})
+        folder.rename(tmp_path / "moved")
+        for _ in range(2):
+            with pytest.raises(OutputError, match=r"cannot write .*e[.]jsonl: No such file"):
+                file({"a": 1})
+    assert lines(tmp_path / "moved" / "e.jsonl") == [{"a": 0}]
+
+
 @pytest.mark.parametrize("live", [False, True])
 def test_a_file_that_cannot_be_written(live: bool, tmp_path: Path) -> None:
     path = tmp_path / "none" / "e.jsonl"
@@ -360,8 +390,9 @@ def test_a_killed_process_leaves_whole_lines(live: bool, tmp_path: Path) -> None
 
 def test_what_a_power_failure_left_of_a_line_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
-    for left in ('{"schema": 1, "a": 0}\n{"schema": 1, "a', '{"schema": 1, "a": 0}\n'):
-        path.write_text(left)
+    torn = '{"schema": 1, "a'
+    for length in range(len(torn) + 1):
+        path.write_text('{"schema": 1, "a": 0}\n' + torn[:length])
         with EventFile(path, live=True) as file:
             file({"schema": 1, "a": 1})
         assert [line["a"] for line in lines(path)] == [0, 1]

@@ -31,6 +31,8 @@ _EARLY = 1e-6
 
 _LONGEST = 1 << 16
 """Bytes of a line, and more."""
+_BEGIN = b'{"schema": '
+"""Of a line."""
 
 Values = dict[str, Any]
 Kind = Literal["start", "interval", "end"]
@@ -220,7 +222,8 @@ class EventFile:
 
     A new file is written under a hidden name and renamed at the end, also after an error: every
     line that is there is whole and true. A live one has its own name from the start, and is added
-    to if it is there; so is what is no file, as a named pipe.
+    to if it is there; so is what is no file, as a named pipe. A live one that is moved away, as
+    logrotate does, is left there, and a new one begun under its name.
 
     Args:
         path: The file; ``-`` is standard output.
@@ -232,7 +235,8 @@ class EventFile:
 
     def __init__(self, path: str | Path, *, live: bool = False) -> None:
         self._path = Path(path)
-        self._grows = live or is_special(self._path)
+        special = is_special(self._path)
+        self._grows, self._rotates = live or special, live and not special
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -272,7 +276,18 @@ class EventFile:
                 output.flush()
             else:
                 assert self._file is not None, "the file is not open"
+                if self._rotates and _was_moved(self._file, self._path):
+                    moved, self._file = self._file, self._path.open("ab", buffering=0)
+                    moved.close()
                 _write_whole(self._file, line.encode("ascii"))
+
+
+def _was_moved(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is not the one that has the name any more."""
+    try:
+        return not os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return True
 
 
 def _cut_torn_line(path: Path) -> None:
@@ -281,7 +296,7 @@ def _cut_torn_line(path: Path) -> None:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _LONGEST))
         torn = file.read().rpartition(b"\n")[2]
-        if torn.startswith(b'{"schema": '):
+        if torn and _BEGIN.startswith(torn[: len(_BEGIN)]):
             file.truncate(size - len(torn))
 
 

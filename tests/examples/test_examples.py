@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from skimage.io import imsave
 from tests_support import portrait, write_audio, write_portrait_clip
@@ -55,6 +56,22 @@ def test_crops_for_recogniser(small_weights: Path, tmp_path: Path) -> None:
     found = re.findall(r"(face\d\.png): .* ([\d.]+) blurred, ([\d.]+) deblurred", done.stdout)
     assert [name for name, _, _ in found] == [path.name for path in pictures]
     assert all(0 < float(old) < 1 and 0 < float(new) < 1 for _, old, new in found)
+
+
+def test_crops_for_recogniser_takes_any_kind_of_picture(
+    small_weights: Path, tmp_path: Path
+) -> None:
+    grey = portrait()[20:200, 40:220, 1]
+    kinds = [grey, np.dstack([grey, grey // 2]), np.dstack([grey] * 3), grey * np.uint16(256)]
+    for number, image in enumerate(kinds):
+        imsave(tmp_path / f"face{number}.png", image, check_contrast=False)
+    pictures = sorted(tmp_path.glob("*.png"))
+    done = run(
+        "crops_for_recogniser", *pictures, "--model", "deblurgan", "--weights", small_weights
+    )
+    assert done.returncode == 0, done.stderr
+    said = {line.partition(": ")[2] for line in done.stdout.splitlines()}
+    assert len(said) == 1, done.stdout
 
 
 def test_crops_for_recogniser_with_the_bundled_model_helps(tmp_path: Path) -> None:
@@ -147,12 +164,13 @@ asyncio.run(main())
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_asyncio_camera_says_that_there_is_no_video(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["surveillance_loop", "asyncio_camera", "several_cameras"])
+def test_a_clip_without_video_is_told_in_a_line(name: str, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "sound.mp4"), "w") as container:
         write_audio(container, seconds=0.2)
-    done = run("asyncio_camera", tmp_path / "sound.mp4")
+    done = run(name, tmp_path / "sound.mp4")
     assert done.returncode == 1
-    assert re.fullmatch(r"asyncio_camera: .*sound.mp4: not one frame of video in it\n", done.stderr)
+    assert re.fullmatch(rf"{name}: .*sound.mp4: not one frame of video in it\n", done.stderr)
 
 
 def test_several_cameras(clip: Path, small_weights: Path) -> None:

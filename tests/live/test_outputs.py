@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,6 +32,7 @@ from vidfacedeblur.live import (
     SegmentWriter,
     publish,
 )
+from vidfacedeblur.live.values import StreamClock
 from vidfacedeblur.types import FrameResult, FrameTiming
 
 
@@ -104,6 +107,40 @@ def test_odd_sizes_and_times_that_do_not_rise(tmp_path: Path) -> None:
     assert times == sorted(times)
 
 
+@pytest.mark.parametrize("jump", [-(2**33), 10**12], ids=["back", "far ahead"])
+def test_a_clock_that_is_set_meanwhile_changes_no_files_times(tmp_path: Path, jump: int) -> None:
+    writer = SegmentWriter(tmp_path, seconds=1)
+    for number in range(70):
+        given = result(number)
+        pts = 2**33 + 3600 * number + (jump if number >= 35 else 0)
+        writer.write(replace(given, frame=replace(given.frame, pts=pts)))
+    writer.close()
+    assert [len(times_of(path)) for path in writer.finished] == [25, 25, 20]
+    assert times_of(writer.finished[1]) == [round(n / 25, 3) for n in range(25)]
+
+
+def test_a_clock_that_is_set_time_and_again_costs_no_more_each_time() -> None:
+    clock = StreamClock()
+    for number in range(200):
+        given = result(number)
+        frame = replace(given.frame, pts=90_000 * (number % 10), arrived=100 + number / 7)
+        taken = clock.time(replace(given, frame=frame))
+        assert 90_000 % taken.denominator == 0
+    assert float(taken) == pytest.approx(100 + 20 * 9 + 19 / 7, abs=1e-3)
+
+
+def test_a_burst_after_a_pause_of_the_network_keeps_its_times(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path)
+    for number in range(50):
+        given = result(number)
+        late = replace(given.frame, arrived=max(given.frame.arrived, 101.0))
+        # Two of three were dropped for newer ones while they all came at once.
+        if number % 3 == 0:
+            writer.write(replace(given, frame=late))
+    writer.close()
+    assert times_of(writer.finished[0]) == [round(n / 25, 3) for n in range(0, 50, 3)]
+
+
 def test_what_a_picture_looks_like_is_kept_and_it_is_not_touched(tmp_path: Path) -> None:
     writer = SegmentWriter(tmp_path, crf=10)
     given = result(0)
@@ -154,6 +191,19 @@ def test_a_killed_recording_plays_and_gets_its_name(tmp_path: Path, kind: str) -
     writer.close()
 
 
+def test_a_killed_recording_gets_its_name_whatever_it_and_the_next_are_called(
+    tmp_path: Path,
+) -> None:
+    writer = SegmentWriter(tmp_path, name="cam[1]")
+    for number in range(50):
+        writer.write(result(number))
+    writer.close()
+    (whole,) = writer.finished
+    whole.rename(tmp_path / "cam[1]-20231114T221320.000Z.part.mkv")
+    assert SegmentWriter(tmp_path, name="cam[1]", kind="mp4").finished == [whole]
+    assert list(tmp_path.iterdir()) == [whole]
+
+
 def test_recordings_that_go_on_or_cannot_be_read_are_left_alone(tmp_path: Path) -> None:
     first = SegmentWriter(tmp_path)
     first.write(result(0))
@@ -179,6 +229,48 @@ def test_a_file_deleted_while_it_is_recorded_ends_nothing(tmp_path: Path) -> Non
     writer.close()
     assert len(writer.finished) == len(list(tmp_path.iterdir())) >= 1
     assert set(Path("/proc/self/fd").iterdir()) <= before
+
+
+@pytest.mark.parametrize("room", [10_000, 20_000])
+@pytest.mark.parametrize("kind", ["mkv", "mp4"])
+def test_a_full_disk_at_the_very_end_is_noticed(tmp_path: Path, kind: str, room: int) -> None:
+    writer = SegmentWriter(tmp_path, kind=kind, crf=1)  # type: ignore[arg-type]
+    for number in range(12):
+        writer.write(result(number))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be completed"):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert writer.finished == []
+
+
+@pytest.mark.parametrize(("room", "frames"), [(3000, 0), (60_000, 25)])
+def test_of_a_file_that_was_cut_short_what_plays_is_kept(
+    tmp_path: Path, room: int, frames: int
+) -> None:
+    def record() -> None:
+        for number in range(500):
+            writer.write(result(number))
+
+    writer = SegmentWriter(tmp_path, crf=5)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))  # as good as a full disk
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            record()
+        with pytest.raises(OutputError, match="cannot be completed"):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    left = list(tmp_path.iterdir())
+    if frames:
+        assert [path.name for path in left] == ["camera-20231114T221320.000Z.mkv"]
+        assert len(times_of(left[0])) >= frames
+    else:
+        assert left == []
 
 
 def test_wrong_choices_and_places_are_refused(tmp_path: Path) -> None:
@@ -318,6 +410,30 @@ def test_the_reason_of_a_failure_of_our_own_is_its_message(
     wait_until(lambda: publisher.failures == 1)
     publisher.close()
     assert publisher.reason == "the cable is out"
+
+
+def test_an_error_that_nobody_foresaw_is_one_more_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write, calls = publish.StreamWriter.write, []
+
+    def broken(self: object, *arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise RuntimeError("bug")
+        write(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(publish.StreamWriter, "write", broken)
+    options = LiveOptions(timeout=1, backoff=0.1, max_backoff=0.1)
+    publisher = Publisher(f"udp://127.0.0.1:{free_port()}", options, preset="ultrafast")
+    for number in range(200):
+        publisher.write(result(number))
+        time.sleep(0.02)
+        if publisher.sent > 3:
+            break
+    publisher.close()
+    assert (publisher.failures, publisher.reason) == (1, "RuntimeError")
+    assert publisher.sent > 3
 
 
 def test_closing_does_not_wait_for_a_mute_server() -> None:

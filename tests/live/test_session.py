@@ -107,6 +107,26 @@ def test_a_camera_that_was_away_begins_anew(pipeline: FaceDeblurPipeline) -> Non
     assert not seen[0] & seen[1], "no face is taken for one seen before"
 
 
+def test_outputs_are_told_that_a_camera_is_away_though_no_frame_waits(small_weights: Path) -> None:
+    notes, camera = Notes(), HttpCamera()
+    with (
+        FaceDeblurPipeline(
+            "deblurgan", weights=small_weights, faces=FaceOptions(faces="none")
+        ) as nobody,
+        LiveSource(camera.url, QUICK) as source,
+    ):
+        session = LiveSession(nobody, source, [notes])
+        thread = threading.Thread(target=session.run)
+        thread.start()
+        wait_until(lambda: len(notes.results) > 3)
+        assert notes.gaps == []
+        camera.close()
+        wait_until(lambda: source.health().state == "waiting")
+        wait_until(lambda: notes.gaps == [len(notes.results)], seconds=5)
+        session.stop()
+        thread.join(5)
+
+
 def test_an_output_that_fails_ends_it_and_the_others_are_closed(
     pipeline: FaceDeblurPipeline,
 ) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import av
+import numpy as np
 import pytest
 from live.cameras import FPS, HttpCamera, clip, free_port, mute_server, wait_until
 
 from vidfacedeblur.config import LiveOptions
+from vidfacedeblur.errors import InputError
 from vidfacedeblur.live import Health, LiveFrame, LiveSource
 from vidfacedeblur.live import connection as connection_module
+from vidfacedeblur.live import source as source_module
+from vidfacedeblur.live.connection import Connection
 from vidfacedeblur.live.source import waits
 from vidfacedeblur.video import Camera
 
@@ -206,6 +213,31 @@ def test_a_decoder_that_is_too_slow_skips_to_the_next_key_frame(
         agree(health)
 
 
+def test_nothing_is_decoded_of_which_the_frames_before_were_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decode, given = Camera.decode, 0
+
+    def slow(self: Camera, packet: object) -> object:
+        nonlocal given
+        given += 1
+        if given == 50:  # what comes next is a key frame
+            time.sleep(0.9)
+        return decode(self, packet)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Camera, "decode", slow)
+    stream = clip(gop=50, seconds=6)
+    with av.open(io.BytesIO(b"".join(stream)), format="mpegts") as container:
+        true = {f.pts: f.to_ndarray() for f in container.decode(video=0)}
+    options = LiveOptions(timeout=2, max_lag=0.5)
+    with HttpCamera(stream) as camera, source_of(camera.url, options, queue=1000) as source:
+        frames = taken(source, 80)
+        health = source.health()
+    assert health.late > 10
+    agree(health)
+    assert all(np.array_equal(f.picture.to_ndarray(), true[f.pts]) for f in frames)
+
+
 def test_a_connection_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = threading.Event()
 
@@ -228,6 +260,56 @@ def test_a_connection_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) 
         wait_until(
             lambda: not any(t.name.startswith("vidfacedeblur-") for t in threading.enumerate())
         )
+
+
+def test_one_that_hung_and_ends_after_all_keeps_nobody_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hangs, looks = threading.Event(), []
+
+    class Hanging(Camera):
+        def __init__(self, *args: Any) -> None:
+            if not source.health().abandoned:
+                hangs.wait(60)
+                raise InputError("let go")
+            super().__init__(*args)
+
+    def wait(self: Connection, seconds: float) -> bool:
+        looks.append(seconds)
+        return ended(self, seconds)
+
+    ended = Connection.wait
+    monkeypatch.setattr(Connection, "wait", wait)
+    monkeypatch.setattr(connection_module, "Camera", Hanging)
+    monkeypatch.setattr(source_module, "_GRACE", 0.1)
+    options = LiveOptions(timeout=0.5, backoff=0.1, max_backoff=0.1)
+    with HttpCamera() as camera, source_of(camera.url, options) as source:
+        taken(source, 3)
+        assert source.health().abandoned == 1
+        hangs.set()
+        time.sleep(0.3)
+        looks.clear()
+        time.sleep(1)
+        assert len(looks) < 20
+
+
+@pytest.mark.parametrize("thread", ["vidfacedeblur-camera-1", "vidfacedeblur-camera-1-decode"])
+def test_a_system_without_a_thread_to_spare_is_a_lost_connection(
+    thread: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, refused = threading.Thread.start, []
+
+    def none_left(self: threading.Thread) -> None:
+        if self.name == thread and not refused:
+            refused.append(self)
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with HttpCamera() as camera, source_of(camera.url) as source:
+        taken(source, 3)
+        assert "can't start new thread" in source.health().reason
+        assert (source.health().attempts, source.health().abandoned) == (2, 0)
 
 
 def test_an_error_that_nobody_foresaw_is_a_lost_connection(

@@ -87,7 +87,11 @@ class Connection:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the system has no thread left; later it may have
+            self._end_with(f"{self._address} cannot be received: {error}")
+            self._ended.set()
 
     def stop(self) -> None:
         """Ask it to end; returns at once."""
@@ -113,8 +117,9 @@ class Connection:
             camera = Camera(self._address, self._options)
             self.progress, self.opened = time.monotonic(), True
             name = f"{self._thread.name}-decode"
-            decoding = threading.Thread(target=self._decode, args=(camera,), name=name, daemon=True)
-            decoding.start()
+            thread = threading.Thread(target=self._decode, args=(camera,), name=name, daemon=True)
+            thread.start()
+            decoding = thread
             self._take_in(camera)
             self._end_with(f"{self._address} ended the stream")
         except Exception as error:  # noqa: BLE001 - the next connection may fare better
@@ -176,7 +181,9 @@ class Connection:
         packet = arrival.packet
         if not self._awaits_key and time.monotonic() - arrival.arrived > self._options.max_lag:
             self._awaits_key = True
-            self.counts.late += self._drop_stale()
+            # This one as well: after a key frame that is late, what follows it would be missing.
+            self.counts.late += 1 + self._drop_stale()
+            return
         if self._awaits_key:
             if not packet.is_keyframe or packet.is_corrupt:
                 self.counts.skipped += 1

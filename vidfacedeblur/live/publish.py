@@ -112,7 +112,7 @@ class Publisher:
             except OptionError as error:
                 self._refused = error
                 break
-            except (av.error.FFmpegError, OSError, VidFaceDeblurError) as error:
+            except Exception as error:  # noqa: BLE001 - the next attempt may fare better
                 failed += 1
                 self._note_failure(error)
                 self._pause(waits(self._options, failed))

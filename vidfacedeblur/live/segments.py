@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from fractions import Fraction
+from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Literal
@@ -70,7 +72,7 @@ class SegmentWriter:
         self._segment: _Segment | None = None
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        for path in recover(folder, name, f".{kind}"):
+        for path in recover(folder, name):
             self._note(path)
 
     def write(self, result: LiveResult) -> None:
@@ -178,14 +180,20 @@ class _Segment:
         kept = True
         try:
             self._writer.finish()
+            if self.path.suffix == ".mp4" and not self._has_end():
+                raise OSError(errno.EIO, "its end could not be written")
         except BaseException:
             self._writer.abandon()
+            kept = has_picture(self._part)  # else a full disk fills up with files that do not play
             raise
         finally:
             with suppress(OSError):
                 os.fsync(self._lock)
             try:
-                self._part.replace(self.path)
+                if kept:
+                    self._part.replace(self.path)
+                else:
+                    self._part.unlink()
             except FileNotFoundError:
                 kept = False
                 _log.warning("%s was deleted while it was recorded", self._part)
@@ -193,17 +201,23 @@ class _Segment:
                 os.close(self._lock)
         return kept
 
+    def _has_end(self) -> bool:
+        """Whether the box is there that comes last: FFmpeg keeps silent where the disk was full."""
+        size = os.fstat(self._lock).st_size
+        return os.pread(self._lock, 8, max(0, size - 16))[4:] == b"mfro"
 
-def recover(folder: Path, name: str, suffix: str) -> list[Path]:
-    """Give files that a killed process left their names; returns them.
+
+def recover(folder: Path, name: str) -> list[Path]:
+    """Give files that a killed process left, of any kind, their names; returns them.
 
     One that is still being written is left alone, and so is one from which no picture can be read.
     """
     recovered = []
-    for part in sorted(folder.glob(f"{name}-*{_MARK}{suffix}")):
+    patterns = [f"{escape(name)}-*{_MARK}.{kind}" for kind in SEGMENTS]
+    for part in sorted(part for pattern in patterns for part in folder.glob(pattern)):
         with suppress(OSError), part.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path = part.with_name(part.name.removesuffix(_MARK + suffix) + suffix)
+            path = part.with_suffix("").with_suffix(part.suffix)
             if not has_picture(part):
                 _log.warning("no picture can be read from %s; it is left as it is", part)
             elif not path.exists():

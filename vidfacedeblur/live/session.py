@@ -158,7 +158,7 @@ class LiveSession:
         if not self._decoded or time.monotonic() - self._decoded[-1][0] > _LOOK:
             self._note_rate()
         if frame is None:
-            if self._waiting and self._source.health().state != "live":
+            if self._epoch and self._source.health().state != "live":
                 self._gap()
             return
         if self._epoch not in (0, frame.epoch):
@@ -169,8 +169,6 @@ class LiveSession:
 
     def _gap(self) -> None:
         """The camera went away: finish what waits for a frame that will not follow."""
-        if self._epoch == 0:
-            return
         self._flush()
         self._epoch = 0
         for output in self._outputs:

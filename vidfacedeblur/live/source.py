@@ -152,7 +152,6 @@ class LiveSource:
 
     def _connect(self) -> Connection:
         self._change("connecting", attempts=1)
-        self._ended.clear()
         epoch = self._health.epoch + 1
         connection = Connection(
             self.address,
@@ -179,6 +178,7 @@ class LiveSource:
         """Wait until the connection ends or gives no pictures; why it did."""
         while not connection.wait(0):
             self._ended.wait(_TICK)
+            self._ended.clear()  # it may have been one that was given up long ago
             if self._closed.is_set():
                 return "closed"
             idle = time.monotonic() - connection.progress

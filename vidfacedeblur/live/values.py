@@ -10,6 +10,11 @@ import av
 
 from vidfacedeblur.types import FrameResult
 
+_BACK = 1
+"""Seconds by which a frame may seem older than the one before; more, and the clock was set."""
+_AHEAD = 60
+"""Seconds that frames which came together, after the network was away, may be apart."""
+
 State = Literal["connecting", "live", "waiting", "closed"]
 
 
@@ -43,20 +48,30 @@ class LiveResult:
 
 
 class StreamClock:
-    """Times of a connection's frames in seconds: the stream's, or of arrival where it has none."""
+    """Times of a connection's frames in seconds: the stream's, or of arrival where it has none.
+
+    Where the stream's clock is set back, as that of MPEG-TS each 26.5 hours, or far ahead, the
+    times go on by those of arrival.
+    """
 
     def __init__(self) -> None:
         self._offset: Fraction | None = None
+        self._own = self._arrived = Fraction(0)  # of the frame before
 
     def time(self, result: LiveResult) -> Fraction:
         """When a frame was taken, on a clock that begins anywhere."""
         frame = result.frame
-        arrived = Fraction(frame.arrived).limit_denominator(90_000)
+        arrived = Fraction(round(frame.arrived * 90_000), 90_000)
         if frame.pts is None:
             return arrived
         own = frame.pts * frame.time_base
         if self._offset is None:
             self._offset = arrived - own
+        else:
+            step, passed = own - self._own, arrived - self._arrived
+            if not -_BACK < step < passed + _AHEAD:
+                self._offset += max(Fraction(0), passed) - step
+        self._own, self._arrived = own, arrived
         return own + self._offset
 
 
