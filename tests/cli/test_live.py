@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from live.cameras import HttpCamera, free_port, wait_until
 
 from vidfacedeblur.cli import main as file_main
 from vidfacedeblur.cli import status as status_module
-from vidfacedeblur.cli.live import main
+from vidfacedeblur.cli.live import _own_folder, main
+from vidfacedeblur.errors import OutputError
 
 QUICK = ["--camera-timeout", "1", "--max-backoff", "1", "--gate", "off"]
 
@@ -229,3 +231,14 @@ def test_help_needs_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "--segments" in done.stdout
     assert "--gate" in done.stdout
+
+
+def test_cameras_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        folders = [_own_folder(tmp_path / "best", stack) for _ in range(3)]
+        assert len(set(folders)) == 3
+        (folders[1] / "track-0001-1.jpg").touch()
+    assert list((tmp_path / "best").iterdir()) == [folders[1]]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot make"), ExitStack() as stack:
+        _own_folder(tmp_path / "file", stack)

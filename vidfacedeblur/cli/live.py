@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidfacedeblur.cli import OK, open_pipeline, run_command
@@ -78,7 +80,7 @@ def _watch(
         outputs = _outputs(values, pipeline)
         for output in outputs:
             stack.callback(output.close)
-        best = _best_faces(values, pipeline, address, lambda: session)
+        best = _best_faces(values, pipeline, address, lambda: session, stack)
         told, forget = _events(values, address, stack)
         source = stack.enter_context(LiveSource(address, live_options(values), on_health=shown))
 
@@ -131,6 +133,7 @@ def _best_faces(
     pipeline: FaceDeblurPipeline,
     address: Address,
     session: Callable[[], LiveSession],
+    stack: ExitStack,
 ) -> BestFaces | None:
     if values["best_faces"] is None:
         return None
@@ -141,13 +144,33 @@ def _best_faces(
         waiting = session().waiting
         return waiting[0].wall if waiting else None
 
-    began = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     return BestFaces(
-        values["best_faces"] / began,
+        _own_folder(values["best_faces"], stack),
         source=str(address),
         provenance=pipeline.provenance(),
         wall_of=wall_of,
     )
+
+
+def _own_folder(parent: Path, stack: ExitStack) -> Path:
+    """A folder that no other camera has, named by the time; removed at the end if it is empty."""
+    began = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    for number in count(1):
+        folder = parent / (began if number == 1 else f"{began}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(f"cannot make {folder}: {error.strerror}") from error
+        break
+
+    def remove_empty() -> None:
+        with suppress(OSError):
+            folder.rmdir()
+
+    stack.callback(remove_empty)
+    return folder
 
 
 def _events(

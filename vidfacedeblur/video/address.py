@@ -66,7 +66,13 @@ def parse_address(text: str, schemes: Iterable[str] = CAMERA_SCHEMES) -> Address
 def _shown(parts: SplitResult) -> str:
     who, at, host = parts.netloc.rpartition("@")
     user = f"{_HIDDEN}@" if who else at
+    if not at and ":" in host and "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        # It may be a password with a slash in it, which is taken for a port and a path.
+        return f"{parts.scheme}://{_HIDDEN}"
+    path, equals, _ = parts.path.partition("=")  # as /user=NAME_password=... of many recorders
+    if equals:
+        path += f"={_HIDDEN}"
     query = re.sub(r"=[^&;]*", f"={_HIDDEN}", parts.query)
     if query and "=" not in query:
         query = _HIDDEN
-    return f"{parts.scheme}://{user}{host}{parts.path}" + (f"?{query}" if query else "")
+    return f"{parts.scheme}://{user}{host}{path}" + (f"?{query}" if query else "")

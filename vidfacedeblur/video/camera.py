@@ -42,7 +42,11 @@ _FORMATS = {
     "v4l2": "video4linux2,v4l2",
 }
 _FORCED = {"udp": "mpegts", "v4l2": "v4l2"}
+_TIMELESS = ("mpjpeg", "mjpeg")
+"""Formats in which pictures have no times: FFmpeg counts them as 25 a second."""
 _PROBED_MICROSECONDS = 1_000_000
+_USUAL = {"max_redirects": "0"}
+"""What `LiveOptions.input_options` may change."""
 _UDP_BUFFER = 4 << 20
 
 
@@ -94,6 +98,8 @@ class Camera:
         """
         try:
             for packet in self._container.demux(self._stream):
+                if self._container.format.name in _TIMELESS:
+                    packet.pts = packet.dts = None
                 if packet.size:
                     yield packet
         except av.error.ExitError as error:
@@ -171,7 +177,7 @@ def _settings(scheme: str, options: LiveOptions) -> dict[str, str]:
         }
     if scheme in ("rtsps", "https") and options.ca_file is not None:
         settings |= {"ca_file": str(options.ca_file), "tls_verify": "1"}
-    return dict(options.input_options) | settings
+    return _USUAL | dict(options.input_options) | settings
 
 
 def _reason(error: BaseException) -> str:

@@ -44,7 +44,7 @@ SEGMENTS: Mapping[str, Stream] = {
         {"bf": "0"},  # with B-frames, and no edit list, the first picture would come late
     ),
 }
-"""Files of which a killed process leaves all but the last second."""
+"""Files of which a killed process leaves all that was written: x264 holds some tens of pictures."""
 
 
 def published(scheme: str, *, transport: str, timeout: float) -> Stream:
