@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         args.run(args)
-    except (VidFaceDeblurError, OSError, RuntimeError) as error:  # a full disk, a missing GPU
+    # A full disk, a missing GPU, a batch that is too large.
+    except (VidFaceDeblurError, OSError, RuntimeError, MemoryError) as error:
         _say(first_line(error))
         return exit_code(error)
     except KeyboardInterrupt:

@@ -40,9 +40,16 @@ class Entry:
 
 
 def cache_folder() -> Path:
-    """Our own folder below ``VIDFACEDEBLUR_CACHE``, ``XDG_CACHE_HOME`` or ``~/.cache``."""
+    """Our own folder below ``VIDFACEDEBLUR_CACHE``, ``XDG_CACHE_HOME`` or ``~/.cache``.
+
+    Raises:
+        EngineError: It is below the home folder, and this user has none.
+    """
     base = os.environ.get("VIDFACEDEBLUR_CACHE") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "vidfacedeblur"
+    try:
+        return Path(base).expanduser() / "vidfacedeblur"
+    except RuntimeError as error:  # as in a container, for a user that it does not know
+        raise EngineError("there is no home folder to cache in; set VIDFACEDEBLUR_CACHE") from error
 
 
 def cached(
@@ -106,18 +113,19 @@ def clean() -> tuple[int, int]:
     Files that another process is making at this moment are left to it.
     """
     found = entries()
-    for entry in found:
-        forget(entry.path)
     folder = cache_folder()
     for timings in folder.glob("timings-*") if folder.is_dir() else ():
         timings.unlink(missing_ok=True)
-    for lock in folder.glob("*.lock") if folder.is_dir() else ():
-        with lock.open("w") as file, contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for part in folder.glob(f"{lock.stem}.*part"):
-                part.unlink()  # of a process that was killed
-            lock.unlink()
-    return len(found), sum(entry.bytes for entry in found)
+    # With what a killed process left: halves of files, sidecars of nothing.
+    ours = (*_SUFFIXES, ".json", ".part", ".lock")
+    files = [p for p in folder.iterdir() if p.suffix in ours] if folder.is_dir() else []
+    for name in sorted({path.name.partition(".")[0] for path in files}):
+        with (folder / f"{name}.lock").open("w") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in folder.glob(f"{name}.*"):
+                path.unlink(missing_ok=True)
+    gone = [entry for entry in found if not entry.path.exists()]
+    return len(gone), sum(entry.bytes for entry in gone)
 
 
 def _make(target: Path, parts: Mapping[str, Any], make: Callable[[Path], None]) -> None:
@@ -147,8 +155,8 @@ def _own_folder() -> Path:
     folder = cache_folder()
     with _folder_errors(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
-        if status.st_uid != os.geteuid():
+        status = folder.stat()
+        if {status.st_uid, folder.lstat().st_uid} != {os.geteuid()}:  # of a link, both its ends
             raise EngineError(
                 f"the cache folder {folder} belongs to another user; set VIDFACEDEBLUR_CACHE"
             )

@@ -1,13 +1,13 @@
-"""From a torch module to an ONNX file; `parity` compares what the engines make of it with torch."""
+"""From a torch module to ONNX; `parity` compares what the engines make of it with torch."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +20,9 @@ from vidfacedeblur.engines.spec import NetworkSpec
 OPSET = 18
 SCHEMA = 3
 """Raised when this module's output changes, so that older cached files are not used."""
+_exporting = threading.Lock()
+"""Held while torch exports: two exports at once spoil each other, and so does what `_quiet` does to
+the whole process."""
 
 
 def for_cpu(spec: NetworkSpec) -> nn.Module:
@@ -42,15 +45,12 @@ def for_gpu(spec: NetworkSpec, *, half: bool) -> nn.Module:
     return module.half() if half else module
 
 
-def export_onnx(
-    module: nn.Module, spec: NetworkSpec, path: Path, *, side: int | None = None
-) -> None:
-    """Write a network as ONNX with one input ``input`` and float32 in and out.
+def export_onnx(module: nn.Module, spec: NetworkSpec, *, side: int | None = None) -> bytes:
+    """A network as ONNX, its weights included, with one input ``input`` and float32 in and out.
 
     Args:
         module: From `for_cpu` or `for_gpu`.
         spec: The shapes that it will be given.
-        path: Where to write.
         side: Fix height and width to this; None leaves them dynamic where the spec allows.
     """
     fixed = side or spec.side
@@ -59,7 +59,7 @@ def export_onnx(
     dynamic = torch.export.Dim.DYNAMIC
     shape = {0: dynamic} if fixed else {0: dynamic, 2: dynamic, 3: dynamic}
     sample = torch.zeros(2, 3, height, width)
-    with _quiet(), torch.inference_mode(False):
+    with _exporting, _quiet(), torch.inference_mode(False):
         program = torch.onnx.export(
             module,
             (sample,),
@@ -70,7 +70,7 @@ def export_onnx(
             verbose=False,
         )
         assert program is not None
-        program.save(str(path), external_data=False)
+        return bytes(program.model_proto.SerializeToString())
 
 
 @contextlib.contextmanager

@@ -1,10 +1,9 @@
-"""The OpenVINO engine: the fastest on CPUs. Runs the exported ONNX file in float32."""
+"""The OpenVINO engine: the fastest on CPUs. Runs the exported graph in float32."""
 
 from __future__ import annotations
 
 import functools
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from vidfacedeblur.engines.batches import Batch, Outputs, in_steps
 from vidfacedeblur.engines.cache import cached, forget
 from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx, for_cpu
 from vidfacedeblur.engines.parity import worst_difference
-from vidfacedeblur.engines.skeleton import write_filled
+from vidfacedeblur.engines.skeleton import filled
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.engines.threads import default_threads
 from vidfacedeblur.errors import EngineError, EngineUnavailableError, first_line
@@ -113,7 +112,7 @@ def open_openvino(
     path = prepared(spec, on_status)
     try:
         request = import_graph(path, threads)
-    except RuntimeError:  # this OpenVINO cannot read the cached file: once more
+    except (RuntimeError, FileNotFoundError):  # unreadable, or just cleaned away: once more
         forget(path)
         request = import_graph(prepared(spec, on_status), threads)
     return OpenVINONetwork(request, batch=spec.batch)
@@ -137,9 +136,7 @@ def prepared(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:
     }
 
     def make(path: Path) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            compiled = _checked(spec, Path(folder) / "network.onnx")
-        content = compiled.export_model()
+        content = _checked(spec).export_model()
         path.write_bytes(content if isinstance(content, bytes) else content.getvalue())
 
     return cached(
@@ -151,20 +148,20 @@ def prepared(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:
     )
 
 
-def _checked(spec: NetworkSpec, onnx: Path) -> Any:
-    """Compile the network by way of an ONNX file, and compare it with torch."""
+def _checked(spec: NetworkSpec) -> Any:
+    """Compile the network by way of ONNX, and compare it with torch."""
 
     def difference(compiled: Any) -> float:
         request = compiled.create_infer_request()
         return worst_difference(spec, lambda batch: infer(request, batch))
 
     # A shipped graph may be older than the code; then the export takes its place.
-    if write_filled(spec, onnx):
-        compiled = compile_graph(onnx, None)
+    shipped = filled(spec)
+    if shipped is not None:
+        compiled = compile_graph(shipped, None)
         if difference(compiled) <= _TOLERANCE:
             return compiled
-    export_onnx(for_cpu(spec), spec, onnx)
-    compiled = compile_graph(onnx, None)
+    compiled = compile_graph(export_onnx(for_cpu(spec), spec), None)
     error = difference(compiled)
     if not error <= _TOLERANCE:
         raise EngineError(
@@ -173,14 +170,14 @@ def _checked(spec: NetworkSpec, onnx: Path) -> Any:
     return compiled
 
 
-def compile_graph(path: Path, threads: int | None) -> Any:
-    """Compile a graph for the CPU, ONNX or OpenVINO's own (``.xml``).
+def compile_graph(graph: Path | bytes, threads: int | None) -> Any:
+    """Compile a graph for the CPU: a file of OpenVINO's own (``.xml``), or ONNX.
 
     Raises:
         RuntimeError: OpenVINO cannot read it.
     """
     core = openvino_core()
-    return core.compile_model(core.read_model(path), "CPU", _settings(threads))
+    return core.compile_model(core.read_model(graph), "CPU", _settings(threads))
 
 
 def import_graph(path: Path, threads: int | None) -> Any:

@@ -31,12 +31,15 @@ def load_tensorrt() -> Any:
     """Import ``tensorrt``, or ``tensorrt_rtx`` where only that is installed.
 
     Raises:
-        ImportError: Neither is installed.
+        ImportError: Neither is installed, or the one that is cannot be loaded.
     """
     try:
         return importlib.import_module("tensorrt")
-    except ImportError:
-        return importlib.import_module("tensorrt_rtx")
+    except ImportError as error:
+        try:
+            return importlib.import_module("tensorrt_rtx")
+        except ModuleNotFoundError:
+            raise error from None  # what is wrong with the one that may be there
 
 
 def tensorrt_problem(capability: tuple[int, int] | None = None) -> str | None:

@@ -5,7 +5,6 @@ Needs the ``train`` extra; what it writes needs OpenVINO alone.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,14 +45,10 @@ def quantize(spec: NetworkSpec, crops: Iterable[Batch], path: Path) -> None:
     if not samples:
         raise OptionError("quantising needs one crop or more")
     nncf.set_log_level(40)  # errors only
-    with tempfile.TemporaryDirectory() as folder:
-        onnx = Path(folder) / "network.onnx"
-        export_onnx(folded(spec.module), spec, onnx)
-        model = openvino_core().read_model(onnx)
-        small = nncf.quantize(
-            model,
-            nncf.Dataset(samples),
-            subset_size=len(samples),
-            preset=nncf.QuantizationPreset.MIXED,
-        )
-        openvino.save_model(small, path)
+    small = nncf.quantize(
+        openvino_core().read_model(export_onnx(folded(spec.module), spec)),
+        nncf.Dataset(samples),
+        subset_size=len(samples),
+        preset=nncf.QuantizationPreset.MIXED,
+    )
+    openvino.save_model(small, path)

@@ -10,7 +10,7 @@ from vidfacedeblur.engines.openvino import open_openvino, openvino_problem
 from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.engines.tensorrt import TensorRTNetwork
-from vidfacedeblur.engines.torch_ import TorchNetwork, capability, cuda_problem
+from vidfacedeblur.engines.torch_ import Threads, TorchNetwork, capability, cuda_problem
 from vidfacedeblur.errors import EngineUnavailableError
 from vidfacedeblur.types import Network
 
@@ -34,7 +34,9 @@ def choose(engine: str, device: str) -> Choice:
     Raises:
         OptionError: There is no such engine or device.
         EngineUnavailableError: The engine or device asked for cannot be used; says what would help.
+        EngineError: This process was forked from one that has opened a network.
     """
+    Threads.check()  # weights are loaded next, by torch whatever the engine
     check_engine(engine, device)
     wants_gpu = device.startswith("cuda") or engine == "tensorrt"
     gpu = device if device.startswith("cuda") else "cuda"
@@ -87,6 +89,7 @@ def open_network(
         threads: CPU threads; None: see `threads.default_threads`.
         on_status: Told in one line when something slow begins.
     """
+    Threads.begun = True
     if choice.engine == "tensorrt":
         return TensorRTNetwork(spec, choice.device, on_status=on_status)
     if choice.engine == "openvino":

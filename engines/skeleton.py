@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,21 +23,20 @@ from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.errors import EngineError
 
 
-def write_filled(spec: NetworkSpec, path: Path) -> bool:
-    """Write a network as ONNX from the shipped graph of its structure; False if there is none."""
+def filled(spec: NetworkSpec) -> bytes | None:
+    """A network as ONNX, from the shipped graph of its structure; None if there is none."""
     import onnx  # 0.3 s, and needed once
 
     module = for_cpu(spec)
     graph = resources.files("vidfacedeblur.engines.graphs") / _file_name(spec, module)
     if not graph.is_file():
-        return False
+        return None
     model = onnx.load_model_from_string(graph.read_bytes())
     weights = module.state_dict()
     for initializer in model.graph.initializer:
         if initializer.name in weights:
             initializer.raw_data = _bytes(weights[initializer.name].numpy())
-    path.write_bytes(model.SerializeToString())
-    return True
+    return bytes(model.SerializeToString())
 
 
 def write_skeleton(spec: NetworkSpec, folder: Path) -> Path:
@@ -50,10 +48,7 @@ def write_skeleton(spec: NetworkSpec, folder: Path) -> Path:
     import onnx
 
     module = for_cpu(spec)
-    with tempfile.TemporaryDirectory() as temporary:
-        whole = Path(temporary) / "network.onnx"
-        export_onnx(module, spec, whole)
-        model = onnx.load(whole)
+    model = onnx.load_model_from_string(export_onnx(module, spec))
     for name, value in module.state_dict().items():
         _take_out(model.graph, spec, name, _bytes(value.numpy()))
     for node in model.graph.node:

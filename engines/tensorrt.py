@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -105,8 +104,8 @@ class TensorRTNetwork:
             path = self._plan(side)
             try:
                 self._runners[side] = self._load(path.read_bytes(), side)
-            except UnreadablePlanError:
-                forget(path)  # built under another driver: once more
+            except (UnreadablePlanError, FileNotFoundError):
+                forget(path)  # built under another driver, or just cleaned away: once more
                 self._runners[side] = self._load(self._plan(side).read_bytes(), side)
         return self._runners[side]
 
@@ -178,13 +177,11 @@ class TensorRTNetwork:
         return cache_folder() / f"timings-{gpu}-{self._trt.__version__}.bin"
 
     def _build_as(self, side: int | None, *, half: bool) -> bytes:
-        with tempfile.TemporaryDirectory() as folder, torch.cuda.device(self.device):
-            onnx = Path(folder) / "network.onnx"
+        with torch.cuda.device(self.device):
             self._spec.module.cpu()
-            export_onnx(for_gpu(self._spec, half=half), self._spec, onnx, side=side)
             return build_plan(
                 self._trt,
-                onnx.read_bytes(),
+                export_onnx(for_gpu(self._spec, half=half), self._spec, side=side),
                 self._spec,
                 side,
                 half=half,

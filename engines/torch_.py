@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ from torch import Tensor, nn
 
 from vidfacedeblur.engines.batches import Batch, Outputs, filled_up, in_steps
 from vidfacedeblur.engines.spec import NetworkSpec
+from vidfacedeblur.engines.threads import default_threads
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
 
 _log = logging.getLogger(__name__)
 _MOST_GRAPHS = 24
 """CUDA graphs that are kept, one for each batch bucket and crop size; each holds memory."""
+_setting = threading.RLock()
 
 
 def cuda_problem(device: str) -> str | None:
@@ -42,10 +46,11 @@ def numbered(device: str) -> str:
     return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
 
 
-class _Threads:
+class Threads:
     """Torch's own, which do not go through a fork: the child would wait for them for ever."""
 
     begun = False
+    """Whether torch has worked in this process; loading weights is work, too."""
     lost = False
 
     @classmethod
@@ -53,8 +58,21 @@ class _Threads:
         """What a forked process has to know."""
         cls.lost = cls.begun
 
+    @classmethod
+    def check(cls) -> None:
+        """Refuse to wait for threads that were left behind.
 
-os.register_at_fork(after_in_child=_Threads.after_fork)
+        Raises:
+            EngineError: They were, and torch would use more than one.
+        """
+        if cls.lost and torch.get_num_threads() > 1:
+            raise EngineError(
+                "torch worked before this process was forked, and its threads were left behind:"
+                " start processes by 'spawn', or call torch.set_num_threads(1) in them first"
+            )
+
+
+os.register_at_fork(after_in_child=Threads.after_fork)
 
 
 class TorchNetwork:
@@ -72,6 +90,8 @@ class TorchNetwork:
         problem = None if device == "cpu" else cuda_problem(device)
         if problem:
             raise EngineUnavailableError(f"device {device} cannot be used: {problem}")
+        if device == "cpu" and threads is None:  # torch itself knows of no container's quota
+            threads = min(torch.get_num_threads(), default_threads())
         if threads:
             torch.set_num_threads(threads)
         self.device = numbered(device)
@@ -87,19 +107,14 @@ class TorchNetwork:
     def __call__(self, batch: Batch) -> Outputs:
         if self._module is None:
             raise EngineError("the network was closed")
-        if _Threads.lost and torch.get_num_threads() > 1:
-            raise EngineError(
-                "torch worked before this process was forked, and its threads were left behind:"
-                " start processes by 'spawn', or take one thread"
-            )
-        _Threads.begun = True
+        Threads.check()
         return in_steps(self._replayed if self._graphed else self._run, batch, self._batch)
 
     @torch.inference_mode()
     def _run(self, batch: Batch) -> Outputs:
         assert self._module is not None
         images = torch.from_numpy(np.ascontiguousarray(batch)).to(self.device)
-        with _float32():
+        with contextlib.nullcontext() if self.device == "cpu" else _float32():
             outputs = as_tuple(self._module(images.to(memory_format=torch.channels_last)))
         return tuple(output.float().contiguous().cpu().numpy() for output in outputs)
 
@@ -125,9 +140,12 @@ class TorchNetwork:
         self._graphs.clear()
 
 
-def _float32() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def _float32() -> Iterator[None]:
     """Keep convolutions on GPUs from rounding float32 to ten bits, as they do by default."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+    # The setting is the whole process's: a thread must not restore what another has set.
+    with _setting, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
 
 
 def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -186,6 +187,7 @@ def test_everything_is_listed_and_can_be_cleaned_away(folder: Path) -> None:
     other = cache.cached("plan", ".engine", {"b": 2}, lambda p: p.write_bytes(b"12") and None)
     (folder / "net-of-a-killed-process.blob.part").write_bytes(b"half")
     (folder / "net-of-a-killed-process.lock").write_bytes(b"")
+    (folder / "net-of-a-process-killed-while-it-cleaned.json").write_bytes(b"{}")
     found = cache.entries()
     assert [entry.path for entry in found] == [other, path]
     assert [entry.bytes for entry in found] == [2, 4]
@@ -212,3 +214,39 @@ def test_a_full_disk_names_the_folder_and_what_would_help(folder: Path) -> None:
 
     with pytest.raises(EngineError, match=r"cache folder .* \(No space left.*VIDFACEDEBLUR_CACHE"):
         cache.cached("net", ".blob", {"a": 1}, write)
+
+
+def test_what_is_being_made_is_not_cleaned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    cleaned: list[tuple[int, int]] = []
+    right = Path.replace
+
+    def replace(part: Path, target: Path) -> Path:
+        there = right(part, target)
+        cleaned.append(cache.clean())  # as another process might, between file and sidecar
+        return there
+
+    monkeypatch.setattr(Path, "replace", replace)
+    path, _ = make()
+    assert cleaned == [(0, 0), (0, 0)]
+    assert path.read_bytes() == b"plan"
+    assert make()[1] == []
+
+
+def test_the_folder_may_be_a_link_to_another_of_the_same_user(folder: Path, tmp_path: Path) -> None:
+    (real := tmp_path / "real").mkdir(mode=0o700)
+    folder.parent.mkdir()
+    folder.symlink_to(real)
+    assert make()[1] == [1]
+    assert make()[1] == []
+    real.chmod(0o777)
+    with pytest.raises(EngineError, match="written by others"):
+        make()
+
+
+def test_without_a_home_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VIDFACEDEBLUR_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setitem(sys.modules, "pwd", None)  # who asks for it finds no such user
+    with pytest.raises(EngineError, match="set VIDFACEDEBLUR_CACHE"):
+        make()

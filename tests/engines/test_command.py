@@ -95,6 +95,14 @@ def test_bench_refuses_a_wrong_engine(monkeypatch: pytest.MonkeyPatch, small_wei
     assert main([*command, "--device", "cpu", "--sizes", "32"]) == 2
 
 
+def test_a_batch_that_no_memory_holds_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], small_weights: Path
+) -> None:
+    command = ["bench", "deblurgan", "--weights", str(small_weights), "--engine", "torch"]
+    assert main([*command, "--device", "cpu", "--sizes", "512", "--batches", str(10**9)]) == 1
+    assert "Unable to allocate" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +18,14 @@ from numpy.typing import NDArray
 from vidfacedeblur.engines import (
     Choice,
     NetworkSpec,
+    cache,
     choose,
     deblur_spec,
     mtcnn_specs,
     open_network,
     openvino,
 )
+from vidfacedeblur.engines.export import export_onnx, for_cpu
 from vidfacedeblur.engines.parity import decibels, reference
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
 from vidfacedeblur.models.bundle import bundled
@@ -146,6 +151,43 @@ def test_a_cached_file_that_openvino_cannot_read_is_exported_anew(
     assert len(lines) == 1
     assert len(opened(crops(1, 48))) == 3
     opened.close()
+
+
+def test_a_cached_file_that_was_just_cleaned_away_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
+    right = openvino.prepared
+    cleaned: list[tuple[int, int]] = []
+
+    def prepared(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:
+        path = right(spec, on_status)
+        if not cleaned:
+            cleaned.append(cache.clean())  # as another process might
+        return path
+
+    monkeypatch.setattr(openvino, "prepared", prepared)
+    opened = open_network(mtcnn_specs()[2], choose("openvino", "cpu"))
+    assert [count for count, _ in cleaned] == [1]
+    assert len(opened(crops(1, 48))) == 3
+    opened.close()
+
+
+def test_no_folder_for_temporary_files_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    for spec in (small_spec(), mtcnn_specs()[2]):  # exported, and filled into a shipped graph
+        assert openvino.prepared(spec, lambda line: None).is_file()
+
+
+def test_two_threads_may_export_at_once() -> None:
+    specs, stdout = mtcnn_specs()[1:], sys.stdout
+    with ThreadPoolExecutor(2) as pool:
+        graphs = list(pool.map(lambda spec: export_onnx(for_cpu(spec), spec), specs))
+    assert all(graphs)
+    assert sys.stdout is stdout
 
 
 def test_an_error_in_preparing_is_not_tried_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,18 @@ def test_rtx_is_passed_over_where_it_does_not_run(
     assert select.choose("auto", "auto").engine == "tensorrt"
 
 
+def test_what_is_there_but_cannot_be_loaded_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt.py").write_text("raise ImportError('libnvinfer.so.10: cannot open')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    assert "cannot be loaded (libnvinfer.so.10" in str(plans.tensorrt_problem())
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert "not installed" in str(plans.tensorrt_problem())
+
+
 @pytest.mark.parametrize("missing", [("tensorrt", "tensorrt_rtx"), ("openvino",)])
 def test_a_machine_that_lacks_packages_still_deblurs(
     missing: tuple[str, ...], small_weights: Path

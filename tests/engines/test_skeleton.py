@@ -28,13 +28,11 @@ def spec_of(name: str) -> NetworkSpec:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_filled_graph_computes_what_torch_does(name: str, tmp_path: Path) -> None:
+def test_a_filled_graph_computes_what_torch_does(name: str) -> None:
     spec = spec_of(name)
-    path = tmp_path / "network.onnx"
-    assert skeleton.write_filled(spec, path), (
-        f"no graph is shipped for {name}: run python -m vidfacedeblur.engines.skeleton"
-    )
-    request = compile_graph(path, None).create_infer_request()
+    graph = skeleton.filled(spec)
+    assert graph, f"no graph is shipped for {name}: run python -m vidfacedeblur.engines.skeleton"
+    request = compile_graph(graph, None).create_infer_request()
     assert worst_difference(spec, lambda batch: infer(request, batch)) < 1e-3
 
 
@@ -47,10 +45,8 @@ def test_no_other_graph_is_shipped() -> None:
         assert b"/home" not in path.read_bytes()
 
 
-def test_another_structure_has_no_graph(small_weights: Path, tmp_path: Path) -> None:
-    spec = deblur_spec(load_model("deblurgan", small_weights))
-    assert not skeleton.write_filled(spec, tmp_path / "network.onnx")
-    assert not list(tmp_path.iterdir())
+def test_another_structure_has_no_graph(small_weights: Path) -> None:
+    assert skeleton.filled(deblur_spec(load_model("deblurgan", small_weights))) is None
 
 
 @pytest.mark.parametrize(
@@ -76,11 +72,11 @@ def test_a_graph_serves_any_weights_of_its_structure(
     made = skeleton.write_skeleton(spec(), tmp_path)
     other = spec()
     before = made.read_bytes()
-    path = tmp_path / "filled.onnx"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(skeleton.resources, "files", lambda _: tmp_path)
-        assert skeleton.write_filled(other, path)
-    request = compile_graph(path, None).create_infer_request()
+        graph = skeleton.filled(other)
+    assert graph
+    request = compile_graph(graph, None).create_infer_request()
     assert worst_difference(other, lambda batch: infer(request, batch)) < 1e-3
     assert made.read_bytes() == before
     assert np.isfinite(infer(request, np.zeros((1, 3, 32, 32), np.float32))[0]).all()
@@ -91,17 +87,17 @@ def test_a_graph_older_than_the_code_is_passed_over(
 ) -> None:
     spec = spec_of("mtcnn-onet")
     monkeypatch.setenv("VIDFACEDEBLUR_CACHE", str(tmp_path))
-    filled: list[Path] = []
+    filled: list[str] = []
 
-    def stale(other: NetworkSpec, path: Path) -> bool:
+    def stale(other: NetworkSpec) -> bytes | None:
         scaled = copy.deepcopy(other.module)
         for weight in scaled.parameters():
             weight.requires_grad_(False).mul_(1.1)
-        filled.append(path)
-        return right(replace(other, module=scaled), path)
+        filled.append(other.name)
+        return right(replace(other, module=scaled))
 
-    right = skeleton.write_filled
-    monkeypatch.setattr(openvino, "write_filled", stale)
+    right = skeleton.filled
+    monkeypatch.setattr(openvino, "filled", stale)
     path = openvino.prepared(spec, lambda line: None)
     assert len(filled) == 1
     request = openvino.import_graph(path, None)

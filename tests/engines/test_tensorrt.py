@@ -35,25 +35,18 @@ def small_spec() -> NetworkSpec:
 
 
 @pytest.fixture(scope="module")
-def small_onnx(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, bytes]:
+def small_onnx() -> dict[bool, bytes]:
     """The small network in float16 (True) and float32."""
-    path = tmp_path_factory.mktemp("onnx") / "network.onnx"
-    exported = {}
-    for half in (True, False):
-        export_onnx(for_gpu(small_spec(), half=half), small_spec(), path, side=64)
-        exported[half] = path.read_bytes()
-    return exported
+    spec = small_spec()
+    return {h: export_onnx(for_gpu(spec, half=h), spec, side=64) for h in (True, False)}
 
 
 @pytest.mark.parametrize("name", BUNDLED)
-def test_bundled_weights_become_half_precision_plans(trt: Any, name: str, tmp_path: Path) -> None:
+def test_bundled_weights_become_half_precision_plans(trt: Any, name: str) -> None:
     spec = deblur_spec(load_model(name))
-    path = tmp_path / "network.onnx"
-    export_onnx(for_gpu(spec, half=True), spec, path, side=128)
+    onnx = export_onnx(for_gpu(spec, half=True), spec, side=128)
     shares: list[float] = []
-    plan = build_plan(
-        trt, path.read_bytes(), spec, 128, half=True, on_progress=lambda s: shares.append(s)
-    )
+    plan = build_plan(trt, onnx, spec, 128, half=True, on_progress=lambda s: shares.append(s))
     weights = sum(p.numel() for p in spec.module.parameters())
     assert 2 * weights < len(plan) < 4 * weights + 2_000_000
     assert shares == sorted(shares)
@@ -61,11 +54,10 @@ def test_bundled_weights_become_half_precision_plans(trt: Any, name: str, tmp_pa
 
 
 @pytest.mark.parametrize("number", range(3), ids=["pnet", "rnet", "onet"])
-def test_mtcnn_plans_build(trt: Any, number: int, tmp_path: Path) -> None:
+def test_mtcnn_plans_build(trt: Any, number: int) -> None:
     spec = mtcnn_specs()[number]
-    path = tmp_path / "network.onnx"
-    export_onnx(for_gpu(spec, half=False), spec, path)
-    assert build_plan(trt, path.read_bytes(), spec, None, half=False)
+    onnx = export_onnx(for_gpu(spec, half=False), spec)
+    assert build_plan(trt, onnx, spec, None, half=False)
 
 
 def test_half_precision_plans_are_smaller(trt: Any, small_onnx: dict[bool, bytes]) -> None:
