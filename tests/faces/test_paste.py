@@ -151,6 +151,24 @@ def test_overlapping_faces_are_corrected_once() -> None:
     assert np.abs(canvas.image[130, 130] - 0.5).min() > 0.19
 
 
+def test_a_face_that_hardly_counts_takes_nothing_from_its_neighbour() -> None:
+    results = []
+    for weights in ((1.0,), (1.0, 0.01), (0.5, 0.5)):
+        canvas = FakeCanvas(np.full((240, 320, 3), 0.5, np.float32))
+        boxes = (Box(100, 90, 150, 152), Box(112, 94, 162, 156))
+        pairs = zip(boxes, weights, strict=False)
+        crops = [cut(canvas, Face(box, weight=weight)) for box, weight in pairs]
+        plus = np.zeros((240, 320, 3), np.float32)
+        plus[::2], plus[1::2] = 0.2, -0.2
+        parts = [plus[c.region.y0 : c.region.y1, c.region.x0 : c.region.x1] for c in crops]
+        images = [c.image + part for c, part in zip(crops, parts, strict=True)]
+        paste_all(canvas, crops, images, strength=1.0)
+        results.append(canvas.image - np.float32(0.5))
+    alone, beside, halves = results
+    np.testing.assert_allclose(beside, alone, atol=0.003)
+    assert np.abs(halves[120, 131]).min() > 0.19  # in the middle of both: half of each
+
+
 def test_order_does_not_matter() -> None:
     results = []
     for turn in (1, -1):

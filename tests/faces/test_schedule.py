@@ -11,6 +11,7 @@ import pytest
 from vidfacedeblur.config import FaceOptions
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.faces import FaceFinder, MtcnnDetector, schedule
+from vidfacedeblur.faces.cuts import Cuts
 from vidfacedeblur.faces.steady import Found
 from vidfacedeblur.types import Box, Canvas, Face, Frame
 from vidfacedeblur.video import open_canvas
@@ -239,6 +240,18 @@ def test_a_cut_is_a_key_frame_and_no_face_crosses_it(monkeypatch: pytest.MonkeyP
     settled = go(stage, monkeypatch, levels=dict.fromkeys(range(3, 8), 200))
     assert stage.searched == [0, 3]
     assert numbers(settled) == [[1]] * 3 + [[2]] * 5
+
+
+def test_what_changes_all_the_time_is_not_cut_all_the_time() -> None:
+    rng = np.random.default_rng(0)
+    cuts = Cuts()
+
+    def is_cut(level: int) -> bool:
+        noise = rng.normal(level, 20, (64, 64, 3))  # changes by 22 levels from frame to frame
+        return cuts.is_cut(open_canvas(Frame(0, np.clip(noise, 0, 255).astype(np.uint8))))
+
+    assert not any([is_cut(60) for _ in range(30)][4:])
+    assert [is_cut(180), is_cut(180)] == [True, False]
 
 
 def test_a_mistake_of_a_single_frame_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
 """How well a face can be recognised in a frame: to choose the best of many pictures of it.
 
-    quality = (sharpness / 0.6)^2 * (side / 128) * frontal * score^2 * inside
+    quality = (sharpness / 0.56)^2 * (side / 128) * frontal * score^2 * inside
 
 Each factor is at most 1 and unknown ones are left out. The sharpness is that of the face as it is
-now; real faces have 0.25 when they are badly blurred and 0.6 when they are crisp, and squaring
+now; real faces have 0.23 when they are badly blurred and 0.56 when they are crisp, and squaring
 lets it decide over the others. The side is the box's, the root of its area; recognisers take
 about 112 pixels of a face, so a box of 128 is enough. The score is the detector's, which is above
 0.99 for a face that is easily seen; 0.9 often means that something is in front of it.
@@ -22,7 +22,7 @@ from dataclasses import astuple, dataclass
 
 from vidfacedeblur.types import Canvas, Face
 
-_CRISP = 0.6
+_CRISP = 0.56
 _ENOUGH = 128.0
 """Pixels."""
 _NOSE = 0.52

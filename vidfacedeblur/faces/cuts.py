@@ -33,6 +33,7 @@ class Cuts:
             return before is not None
         change = float(np.abs(now.astype(np.int16) - before).mean())
         cut = change > _CUT and change > _SUDDEN * self._usual
-        if not cut:
-            self._usual += 0.2 * (change - self._usual)
+        # A cut counts as the least that may be one: where motion or noise looks like cuts again and
+        # again, it becomes usual.
+        self._usual += 0.2 * ((_CUT if cut else change) - self._usual)
         return cut

@@ -54,8 +54,9 @@ def paste_all(
 ) -> None:
     """Put the deblurred faces of one picture back.
 
-    Where faces overlap their masks are scaled down to a sum of 1, so that no pixel is corrected
-    twice, in whichever order they come.
+    Where faces overlap their masks, each times its face's weight, are scaled down to a sum of 1, so
+    that no pixel is corrected twice, in whichever order they come, and a face that comes or goes
+    takes no more of its neighbour's correction than it brings.
 
     Args:
         canvas: The picture, not changed since the crops were cut.
@@ -173,8 +174,9 @@ def _shared(number: int, masks: Sequence[Mask], crops: Sequence[FaceCrop]) -> Ma
     region, mask = crops[number].region, masks[number]
     total = None
     for other, overlap in _overlaps(number, crops):
-        total = mask.copy() if total is None else total
-        total[_part(overlap, region)] += masks[other][_part(overlap, crops[other].region)]
+        total = mask * np.float32(crops[number].face.weight) if total is None else total
+        share = np.float32(crops[other].face.weight)
+        total[_part(overlap, region)] += share * masks[other][_part(overlap, crops[other].region)]
     return mask if total is None else np.asarray(mask / np.maximum(total, 1), np.float32)
 
 
