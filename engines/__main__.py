@@ -23,7 +23,7 @@ from vidfacedeblur.errors import (
     exit_code,
     first_line,
 )
-from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.models.bundle import bundled, find_weights
 from vidfacedeblur.models.registry import MODELS, entry
 
 if TYPE_CHECKING:
@@ -186,10 +186,9 @@ def _check_options(args: argparse.Namespace) -> None:
 def _specs(args: argparse.Namespace) -> Iterator[NetworkSpec]:
     """The deblurring networks asked for, then the detector's three."""
     from vidfacedeblur.engines import deblur_spec, mtcnn_specs
-    from vidfacedeblur.models.weights import load_model
 
     for name in args.models or [name for name in MODELS if bundled(name)]:
-        yield deblur_spec(load_model(name, args.weights))
+        yield deblur_spec(find_weights(name, args.weights))
     yield from mtcnn_specs()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import dataclasses
 import io
@@ -100,7 +99,7 @@ def measure(
     networks = {}
     for choice in choices:
         # Each its own copy: engines may move the module, or turn its memory round.
-        own = dataclasses.replace(spec, module=copy.deepcopy(spec.module))
+        own = dataclasses.replace(spec)
         networks[(choice.engine, choice.device)] = open_network(own, choice, threads=threads)
     try:
         for count, height, width in shapes:

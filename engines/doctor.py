@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
+from vidfacedeblur.engines.before_torch import capability, cuda_problem
 from vidfacedeblur.engines.cache import cache_folder, entries
 from vidfacedeblur.engines.openvino import openvino_problem
 from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.select import choose
 from vidfacedeblur.engines.threads import default_threads, usable_cores
-from vidfacedeblur.engines.torch_ import capability, cuda_problem
 
 _PACKAGES = ("torch", "openvino", "tensorrt", "tensorrt-rtx", "onnx", "onnxscript", "numpy")
 

@@ -15,11 +15,8 @@ from torch import nn
 
 from vidfacedeblur.engines.fast_conv import with_fast_convs
 from vidfacedeblur.engines.fold import folded
-from vidfacedeblur.engines.spec import NetworkSpec
+from vidfacedeblur.engines.spec import OPSET, NetworkSpec
 
-OPSET = 18
-SCHEMA = 3
-"""Raised when this module's output changes, so that older cached files are not used."""
 _exporting = threading.Lock()
 """Held while torch exports: two exports at once spoil each other, and so does what `_quiet` does to
 the whole process."""

@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vidfacedeblur.engines.batches import Batch, Outputs, in_steps
+from vidfacedeblur.engines.before_torch import Threads, load_torch, torch_version
 from vidfacedeblur.engines.cache import cached, forget
-from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx, for_cpu
-from vidfacedeblur.engines.parity import worst_difference
-from vidfacedeblur.engines.skeleton import filled
-from vidfacedeblur.engines.spec import NetworkSpec
+from vidfacedeblur.engines.spec import OPSET, SCHEMA, NetworkSpec
 from vidfacedeblur.engines.threads import default_threads
 from vidfacedeblur.errors import EngineError, EngineUnavailableError, first_line
 
@@ -109,6 +106,7 @@ def open_openvino(
     problem = openvino_problem()
     if problem:
         raise EngineUnavailableError(f"engine openvino cannot be used: {problem}")
+    Threads.need("openvino")
     path = prepared(spec, on_status)
     try:
         request = import_graph(path, threads)
@@ -130,7 +128,7 @@ def prepared(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:
         "schema": SCHEMA,
         "opset": OPSET,
         "network": spec.fingerprint(),
-        "torch": torch.__version__,
+        "torch": torch_version(),
         "openvino": str(core.get_versions("CPU")["CPU"].build_number),
         "processor": str(core.get_property("CPU", "FULL_DEVICE_NAME")),
     }
@@ -150,6 +148,10 @@ def prepared(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:
 
 def _checked(spec: NetworkSpec) -> Any:
     """Compile the network by way of ONNX, and compare it with torch."""
+    load_torch()  # which what is in the cache does not need, nor do the modules above
+    from vidfacedeblur.engines.export import export_onnx, for_cpu
+    from vidfacedeblur.engines.parity import worst_difference
+    from vidfacedeblur.engines.skeleton import filled
 
     def difference(compiled: Any) -> float:
         request = compiled.create_infer_request()

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vidfacedeblur.config import check_engine
+from vidfacedeblur.engines.before_torch import capability, cuda_problem, load_torch
 from vidfacedeblur.engines.openvino import open_openvino, openvino_problem
 from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.spec import NetworkSpec
-from vidfacedeblur.engines.tensorrt import TensorRTNetwork
-from vidfacedeblur.engines.torch_ import Threads, TorchNetwork, capability, cuda_problem
 from vidfacedeblur.errors import EngineUnavailableError
 from vidfacedeblur.types import Network
 
@@ -34,9 +33,7 @@ def choose(engine: str, device: str) -> Choice:
     Raises:
         OptionError: There is no such engine or device.
         EngineUnavailableError: The engine or device asked for cannot be used; says what would help.
-        EngineError: This process was forked from one that has opened a network.
     """
-    Threads.check()  # weights are loaded next, by torch whatever the engine
     check_engine(engine, device)
     wants_gpu = device.startswith("cuda") or engine == "tensorrt"
     gpu = device if device.startswith("cuda") else "cuda"
@@ -88,10 +85,19 @@ def open_network(
         choice: What runs it; see `choose`.
         threads: CPU threads; None: see `threads.default_threads`.
         on_status: Told in one line when something slow begins.
+
+    Raises:
+        WeightsError: What holds the network's weights does not fit it.
+        EngineError: The engine computes something else than torch does, or cannot be opened; also
+            in a process that was forked from one that has opened a network.
     """
-    Threads.begun = True
-    if choice.engine == "tensorrt":
-        return TensorRTNetwork(spec, choice.device, on_status=on_status)
     if choice.engine == "openvino":
         return open_openvino(spec, threads=threads, on_status=on_status)
+    load_torch()
+    if choice.engine == "tensorrt":
+        from vidfacedeblur.engines.tensorrt import TensorRTNetwork
+
+        return TensorRTNetwork(spec, choice.device, on_status=on_status)
+    from vidfacedeblur.engines.torch_ import TorchNetwork
+
     return TorchNetwork(spec, choice.device, threads=threads)

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx, for_cpu
-from vidfacedeblur.engines.spec import NetworkSpec
+from vidfacedeblur.engines.export import export_onnx, for_cpu
+from vidfacedeblur.engines.spec import OPSET, SCHEMA, NetworkSpec
 from vidfacedeblur.errors import EngineError
 
 
@@ -92,15 +92,14 @@ def _bytes(values: Any) -> bytes:
 def main() -> None:
     """Make the graphs of everything bundled, in place of those that are there."""
     from vidfacedeblur.engines.spec import deblur_spec, mtcnn_specs
-    from vidfacedeblur.models.bundle import bundled
+    from vidfacedeblur.models.bundle import bundled, find_weights
     from vidfacedeblur.models.registry import MODELS
-    from vidfacedeblur.models.weights import load_model
 
     folder = Path(__file__).parent / "graphs"
     for old in folder.glob("*.onnx"):
         old.unlink()
     names = [name for name in MODELS if bundled(name)]
-    for spec in (*(deblur_spec(load_model(name)) for name in names), *mtcnn_specs()):
+    for spec in (*(deblur_spec(find_weights(name)) for name in names), *mtcnn_specs()):
         path = write_skeleton(spec, folder)
         sys.stdout.write(f"{path.name}: {path.stat().st_size} bytes\n")
 

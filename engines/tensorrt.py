@@ -17,7 +17,7 @@ import torch
 
 from vidfacedeblur.engines.batches import Batch, Outputs, filled_up, in_steps
 from vidfacedeblur.engines.cache import cache_folder, cached, forget
-from vidfacedeblur.engines.export import OPSET, SCHEMA, export_onnx, for_gpu
+from vidfacedeblur.engines.export import export_onnx, for_gpu
 from vidfacedeblur.engines.parity import reference, worst_psnr
 from vidfacedeblur.engines.plans import (
     LEVEL,
@@ -28,7 +28,7 @@ from vidfacedeblur.engines.plans import (
     tensorrt_problem,
 )
 from vidfacedeblur.engines.runner import Runner, UnreadablePlanError
-from vidfacedeblur.engines.spec import NetworkSpec
+from vidfacedeblur.engines.spec import OPSET, SCHEMA, NetworkSpec
 from vidfacedeblur.engines.torch_ import numbered
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
 

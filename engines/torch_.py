@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vidfacedeblur.engines.batches import Batch, Outputs, filled_up, in_steps
+from vidfacedeblur.engines.before_torch import Threads, cuda_problem
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.engines.threads import default_threads
 from vidfacedeblur.errors import EngineError, EngineUnavailableError
@@ -25,54 +25,9 @@ _MOST_GRAPHS = 24
 _setting = threading.RLock()
 
 
-def cuda_problem(device: str) -> str | None:
-    """Why a CUDA device cannot be used, or None if it can."""
-    if not torch.cuda.is_available():
-        built = "has no CUDA support" if torch.version.cuda is None else "finds no GPU or driver"
-        return f"torch {torch.__version__} {built}"
-    number = int(device.partition(":")[2] or 0)
-    if number >= torch.cuda.device_count():
-        return f"there are {torch.cuda.device_count()} GPUs, numbered from 0"
-    return None
-
-
-def capability(device: str) -> tuple[int, int] | None:
-    """Compute capability of a CUDA device, or None if it cannot be used."""
-    return None if cuda_problem(device) else torch.cuda.get_device_capability(device)
-
-
 def numbered(device: str) -> str:
     """The device with its number: which GPU ``cuda`` means may differ between threads."""
     return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device
-
-
-class Threads:
-    """Torch's own, which do not go through a fork: the child would wait for them for ever."""
-
-    begun = False
-    """Whether torch has worked in this process; loading weights is work, too."""
-    lost = False
-
-    @classmethod
-    def after_fork(cls) -> None:
-        """What a forked process has to know."""
-        cls.lost = cls.begun
-
-    @classmethod
-    def check(cls) -> None:
-        """Refuse to wait for threads that were left behind.
-
-        Raises:
-            EngineError: They were, and torch would use more than one.
-        """
-        if cls.lost and torch.get_num_threads() > 1:
-            raise EngineError(
-                "torch worked before this process was forked, and its threads were left behind:"
-                " start processes by 'spawn', or call torch.set_num_threads(1) in them first"
-            )
-
-
-os.register_at_fork(after_in_child=Threads.after_fork)
 
 
 class TorchNetwork:
@@ -107,7 +62,7 @@ class TorchNetwork:
     def __call__(self, batch: Batch) -> Outputs:
         if self._module is None:
             raise EngineError("the network was closed")
-        Threads.check()
+        Threads.need("torch")
         return in_steps(self._replayed if self._graphed else self._run, batch, self._batch)
 
     @torch.inference_mode()

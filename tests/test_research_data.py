@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vidfacedeblur import FaceDeblurPipeline, VideoOptions
 from vidfacedeblur.deblur import open_deblurrer
 from vidfacedeblur.engines import choose
-from vidfacedeblur.models.weights import load_model
+from vidfacedeblur.models.bundle import find_weights
 from vidfacedeblur.trainers.datasets import read_dataset
 from vidfacedeblur.trainers.fixed_sets import SETS
 from vidfacedeblur.trainers.metrics import grid_ratio, psnr, ssim
@@ -24,7 +24,7 @@ LEAST_GAIN = {"deepdeblur": 2.5, "deblurgan": 4.5, "deblurganv2": 2.7}
 
 
 def restored(name: str, images: list[FloatImage]) -> NDArray[np.float32]:
-    deblurrer = open_deblurrer(load_model(name), choose("auto", "cpu"))
+    deblurrer = open_deblurrer(find_weights(name), choose("auto", "cpu"))
     parts = [deblurrer.batch(np.stack(images[i : i + 8])) for i in range(0, len(images), 8)]
     deblurrer.close()
     return np.concatenate(parts)

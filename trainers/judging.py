@@ -22,9 +22,9 @@ from vidfacedeblur.engines import choose
 from vidfacedeblur.engines.doctor import processor_name
 from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.errors import OptionError
-from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.models.bundle import WeightsFile, bundled, find_weights
 from vidfacedeblur.models.registry import MODELS, make_config
-from vidfacedeblur.models.weights import LoadedModel, load_model, save_model
+from vidfacedeblur.models.weights import save_model
 from vidfacedeblur.trainers import report
 from vidfacedeblur.trainers.baselines import BASELINES
 from vidfacedeblur.trainers.commands import say
@@ -45,7 +45,7 @@ class _Candidate:
     """Weights to be judged, and the name of their row."""
 
     label: str
-    model: LoadedModel
+    weights: WeightsFile
     deblurrer: Deblurrer
 
 
@@ -153,10 +153,10 @@ def _candidates(args: argparse.Namespace, stack: ExitStack) -> list[_Candidate]:
     candidates = []
     for text in names:
         label, _, file = text.partition("=")
-        model = load_model(label.partition(":")[0], Path(file) if file else None)
-        deblurrer = open_deblurrer(model, choice, on_status=say)
+        weights = find_weights(label.partition(":")[0], Path(file) if file else None)
+        deblurrer = open_deblurrer(weights, choice, on_status=say)
         stack.callback(deblurrer.close)
-        candidates.append(_Candidate(label, model, deblurrer))
+        candidates.append(_Candidate(label, weights, deblurrer))
     if not candidates:
         raise OptionError("no model has bundled weights; name one as MODEL=FILE")
     if len({candidate.label for candidate in candidates}) < len(candidates):
@@ -184,7 +184,7 @@ def _section(chosen: FixedSet, scores: Sequence[Score]) -> str:
 
 def _weights_section(candidates: Sequence[_Candidate], commit: str) -> str:
     network = candidates[0].deblurrer.network
-    weights = ", ".join(f"{c.label} `{c.model.sha256[:12]}`" for c in candidates)
+    weights = ", ".join(f"{c.label} `{c.weights.sha256[:12]}`" for c in candidates)
     return (
         f"Weights (sha256): {weights}. Engine {network.engine} on {hardware(network.device)};"
         f" commit {commit[:12]}. `vidfacedeblur-train evaluate` wrote this."
@@ -199,9 +199,9 @@ def _picture(out: Path, chosen: FixedSet, data: Path, candidates: Sequence[_Cand
 
 def _fill_card(candidate: _Candidate, scores: dict[str, list[Score]], commit: str) -> None:
     """Put the figures into the card beside a weights file, if it has one."""
-    path = candidate.model.path.with_suffix(".json")
+    path = candidate.weights.path.with_suffix(".json")
     if not path.is_file():
-        say(f"{candidate.label}: no card beside {candidate.model.path}")
+        say(f"{candidate.label}: no card beside {candidate.weights.path}")
         return
     card = json.loads(path.read_text(encoding="utf-8"))
     network = candidate.deblurrer.network

@@ -19,7 +19,7 @@ from vidfacedeblur.engines.batches import Batch
 from vidfacedeblur.engines.openvino import OpenVINONetwork, compile_graph
 from vidfacedeblur.engines.quantize import quantize
 from vidfacedeblur.errors import OptionError
-from vidfacedeblur.models.weights import load_model
+from vidfacedeblur.models.bundle import find_weights
 from vidfacedeblur.trainers.commands import say
 from vidfacedeblur.trainers.files import make_folder
 from vidfacedeblur.trainers.fixed_sets import SETS, Pair
@@ -71,16 +71,16 @@ def quantize_model(args: argparse.Namespace) -> None:
     if args.crops < 1:
         raise OptionError(f"--crops must be 1 or more, got {args.crops}")
     data = data_folder(args)
-    model = load_model(args.model, args.weights)
-    spec = deblur_spec(model)
+    weights = find_weights(args.model, args.weights)
+    spec = deblur_spec(weights)
     make_folder(args.out)
     graph = args.out / f"{args.model}.int8.xml"
     say(f"quantising {args.model} on {args.crops} blurred faces ...")
     quantize(spec, blurred_crops(args.pack, args.model, args.crops, args.seed), graph)
-    full = open_deblurrer(model, Choice("openvino", "cpu"), on_status=say)
+    full = open_deblurrer(weights, Choice("openvino", "cpu"), on_status=say)
     request = compile_graph(graph, None).create_infer_request()
     small = Deblurrer(
-        OpenVINONetwork(request, batch=spec.batch), multiple=spec.multiple, sha256=model.sha256
+        OpenVINONetwork(request, batch=spec.batch), multiple=spec.multiple, sha256=weights.sha256
     )
     total = len(SETS["synthetic-faces"].rows(args.limit))
     pairs = SETS["synthetic-faces"].pairs(data, args.limit)
@@ -88,7 +88,7 @@ def quantize_model(args: argparse.Namespace) -> None:
     verdict = compared(full, small, list(shown))
     card = {
         "model": args.model,
-        "weights_sha256": model.sha256,
+        "weights_sha256": weights.sha256,
         "crops": args.crops,
         "seed": args.seed,
         "device": hardware("cpu"),

@@ -33,12 +33,12 @@ def say(text: str, *, over: bool = False) -> None:
 
     Args:
         text: A line, with its end; or without one, on a terminal, what the next writes over.
-        over: Write over what has no end yet.
+        over: Write over what has no end yet; cut at the terminal's width.
     """
     if sys.stderr is None:  # it was closed before Python began
         return
     try:
-        sys.stderr.write((_CLEAR if over else "") + _line(text))
+        sys.stderr.write(_CLEAR + _fitting(visible(text)) if over else _line(text))
         sys.stderr.flush()
     except OSError:
         give_up(sys.stderr)
@@ -46,6 +46,15 @@ def say(text: str, *, over: bool = False) -> None:
 
 def _line(text: str) -> str:
     return visible(text.removesuffix("\n")) + ("\n" if text.endswith("\n") else "")
+
+
+def _fitting(text: str) -> str:
+    """What a terminal shows in one row: of more rows, only the last would be written over."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:  # no terminal
+        return text
+    return text[: columns - 1] if columns else text  # of some the width is not known
 
 
 def on_terminal() -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfacedeblur.engines import Choice, deblur_spec, open_network
-from vidfacedeblur.models.weights import LoadedModel
+from vidfacedeblur.models.bundle import WeightsFile
 from vidfacedeblur.turns import Combiner, OneAtATime
 from vidfacedeblur.types import FaceCrop, FloatImage, Network
 
@@ -92,7 +92,7 @@ def _images(output: NDArray[np.float32], *, white: int) -> NDArray[np.float32]:
 
 
 def open_deblurrer(
-    model: LoadedModel,
+    weights: WeightsFile,
     choice: Choice,
     *,
     threads: int | None = None,
@@ -101,11 +101,17 @@ def open_deblurrer(
     """Make a model ready to deblur; close it when done.
 
     Args:
-        model: The network with its weights.
+        weights: Of the model.
         choice: What runs it.
         threads: CPU threads; None leaves the engine's choice.
         on_status: Told in one line when something slow begins.
+
+    Raises:
+        WeightsError: The file does not hold weights of the model.
+        EngineError: The engine computes something else than torch does, or cannot be opened.
     """
-    spec = deblur_spec(model)
+    spec = deblur_spec(weights)
     network = open_network(spec, choice, threads=threads, on_status=on_status)
-    return Deblurrer(network, multiple=spec.multiple, sha256=model.sha256, largest_batch=spec.batch)
+    return Deblurrer(
+        network, multiple=spec.multiple, sha256=weights.sha256, largest_batch=spec.batch
+    )

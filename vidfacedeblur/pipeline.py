@@ -45,7 +45,7 @@ from vidfacedeblur.faces import (
     need,
     sharpness,
 )
-from vidfacedeblur.models.weights import load_model
+from vidfacedeblur.models.bundle import find_weights
 from vidfacedeblur.outcome import WasRead, frames_ahead, hash_of, may_copy, summary_of
 from vidfacedeblur.provenance import provenance
 from vidfacedeblur.restore import Watcher, restore
@@ -119,9 +119,9 @@ class FaceDeblurPipeline:
             f"using {choice.engine} on {choice.device} ({reason})" for reason in choice.passed_over
         )
         """Why a better engine or device is not used, a line each."""
-        loaded = load_model(model, own)
+        found = find_weights(model, own)
         with ExitStack() as stack:
-            self.deblurrer = open_deblurrer(loaded, choice, threads=threads, on_status=say)
+            self.deblurrer = open_deblurrer(found, choice, threads=threads, on_status=say)
             stack.callback(self.deblurrer.close)
             nets = [
                 OneAtATime(open_network(spec, choice, threads=threads, on_status=say))

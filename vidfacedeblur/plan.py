@@ -5,6 +5,7 @@ Everything that can be refused before the first frame is refused here.
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,13 +79,13 @@ def make_plan(
     if STANDARD in (*inputs, output):
         return _piped(inputs, output, overwrite=overwrite, skip_existing=skip_existing)
     many = as_many or is_many(inputs)
-    if many and output.exists() and not output.is_dir():
+    if many and _there(output) and not output.is_dir():
         raise OptionError(f"several inputs need a folder as --output, but {output} is a file")
     if many:
         return _archive(inputs, output, suffix_of, upcoming, scan or ScanOptions())
-    if not inputs[0].exists():
+    if not _there(inputs[0]):
         raise InputError(f"no such file: {inputs[0]}")
-    named = to_folder or output.is_dir()
+    named = to_folder or _is_folder(output)
     target = output / _result_name(inputs[0], suffix_of) if named else output
     return _against_existing(
         Job(inputs[0], target), overwrite=overwrite, skip_existing=skip_existing
@@ -93,7 +94,21 @@ def make_plan(
 
 def is_many(inputs: Sequence[Path]) -> bool:
     """Whether inputs are several: more than one, or a folder."""
-    return len(inputs) > 1 or any(path.is_dir() for path in inputs)
+    return len(inputs) > 1 or any(_is_folder(path) for path in inputs)
+
+
+def _there(path: Path) -> bool:
+    """Whether something is there; `Path.exists` raises an error where a name is too long for it."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
+def _is_folder(path: Path) -> bool:
+    return _there(path) and path.is_dir()
 
 
 def _archive(
@@ -107,7 +122,7 @@ def _archive(
     others: list[Path] = []
     jobs: list[Job] = []
     for path in inputs:
-        if not path.is_dir():
+        if not _is_folder(path):
             # A missing one fails as its own job, and does not stop the others.
             jobs.append(Job(path, output / _result_name(path, suffix_of)))
             continue
@@ -136,12 +151,12 @@ def _archive(
 
 
 def _piped(inputs: Sequence[Path], output: Path, *, overwrite: bool, skip_existing: bool) -> Plan:
-    if len(inputs) > 1 or inputs[0].is_dir():
+    if len(inputs) > 1 or _is_folder(inputs[0]):
         raise OptionError("standard input or output takes one input and one output")
     job = Job(inputs[0], output)
     if output == STANDARD:
         return Plan((job,))
-    if output.is_dir():
+    if _is_folder(output):
         raise OptionError(f"what comes from standard input needs a file as --output, not {output}")
     return _against_existing(job, overwrite=overwrite, skip_existing=skip_existing)
 
@@ -149,9 +164,9 @@ def _piped(inputs: Sequence[Path], output: Path, *, overwrite: bool, skip_existi
 def _against_existing(job: Job, *, overwrite: bool, skip_existing: bool) -> Plan:
     """Refuse, or leave out, the only job if its output is there."""
     _refuse_collisions([job])
-    if skip_existing and job.target.exists():
+    if skip_existing and _there(job.target):
         return Plan((), (job,))
-    if job.target.exists() and not overwrite:
+    if _there(job.target) and not overwrite:
         raise OutputExistsError(
             f"{job.target} exists; use --overwrite to replace, or --skip-existing"
         )

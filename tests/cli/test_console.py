@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import logging
+import os
+import pty
+import struct
+import termios
 from pathlib import Path
 
 import pytest
@@ -28,6 +33,21 @@ def test_control_characters_are_shown_and_the_end_of_a_line_is_kept(
     say("at work", over=True)
     say("", over=True)
     assert capsys.readouterr().err == f"{SHOWN}\n\r\x1b[Kat work\r\x1b[K"
+
+
+@pytest.mark.parametrize(("columns", "kept"), [(20, 19), (200, 86), (0, 86)])
+def test_a_line_that_is_written_over_stays_one_row(
+    columns: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        say("x" * 86, over=True)
+        say("y" * 86 + "\n")  # what stays may be longer
+        monkeypatch.undo()
+        assert os.read(ours, 1000) == b"\r\x1b[K" + b"x" * kept + b"y" * 86 + b"\r\n"
+    os.close(ours)
 
 
 def test_what_can_be_seen_stays_as_it_is() -> None:

@@ -19,6 +19,7 @@ from tests_support import write_portrait_clip
 from vidfacedeblur import FaceDeblurPipeline, FaceOptions
 from vidfacedeblur.cli import main
 from vidfacedeblur.config import VideoOptions
+from vidfacedeblur.engines import before_torch
 from vidfacedeblur.errors import VidFaceDeblurError
 
 
@@ -271,6 +272,28 @@ def test_nobody_need_read_what_is_said(
         os.close(theirs)
     assert done.returncode == code
     assert made is None or (tmp_path / made).exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_waits_until_torch_is_loaded(
+    number: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def load(name: str) -> None:
+        signal.raise_signal(number)  # inside of torch's C++, an error would end the process
+        loaded.append(name)
+
+    def pipeline(*_: object, **__: object) -> None:
+        before_torch.load_torch()
+
+    write_portrait_clip(tmp_path / "a.mp4")
+    monkeypatch.setattr(before_torch, "import_module", load)
+    monkeypatch.setattr("vidfacedeblur.pipeline.FaceDeblurPipeline", pipeline)
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    assert main([str(tmp_path / "a.mp4"), "-o", str(tmp_path / "b.mp4")]) == code
+    assert loaded == ["torch"]
+    assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
 
 
 def test_a_second_signal_leaves_no_picture_of_a_face(

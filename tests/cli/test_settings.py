@@ -20,7 +20,7 @@ def resolve(
 
 
 def flags(*argv: str) -> dict[str, object]:
-    return vars(build_parser().parse_args(["in.mp4", "-o", "out.mp4", *argv]))
+    return build_parser().read(["in.mp4", "-o", "out.mp4", *argv])
 
 
 def test_precedence(tmp_path: Path) -> None:
@@ -83,6 +83,7 @@ def test_a_stray_variable_is_mentioned() -> None:
         ("--min-face", "3.5", "--min-face must be a whole number"),
         ("--engine", "warp", "--engine must be one of auto"),
         ("--crop-size", "big", "--crop-size must be"),
+        ("--report", "", "--report must not be empty"),
     ],
 )
 def test_a_wrong_flag_names_itself(flag: str, value: str, says: str) -> None:
@@ -109,3 +110,56 @@ def test_an_unknown_key_names_each_known_one_once(tmp_path: Path) -> None:
         options.resolve(flags("--config", str(config)), {}, settings=SETTINGS, others=LIVE_SETTINGS)
     known = str(caught.value).partition("known: ")[2].split(", ")
     assert len(known) == len(set(known)) > len(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["a", "-o", "out/", "b", "-q", "-c.mp4"],
+        ["a", "b", "-q", "-o", "out/", "-c.mp4"],
+        ["-q", "-o", "out/", "a", "b", "-c.mp4"],
+    ],
+)
+def test_inputs_may_stand_anywhere(argv: list[str]) -> None:
+    found = build_parser().read([*argv[:-1], "--", argv[-1]])
+    assert found == {
+        "inputs": [Path("a"), Path("b"), Path("-c.mp4")],
+        "output": "out/",
+        "quiet": True,
+    }
+
+
+@pytest.mark.parametrize("argv", [[""], ["a", "-o", "out/", ""], ["a", "-o", "out/", "--", ""]])
+def test_an_empty_input_is_not_the_current_folder(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build_parser().read(argv)
+    assert caught.value.code == 2
+    assert "argument INPUT: invalid path value: ''" in capsys.readouterr().err
+
+
+def test_text_in_a_file_is_one_value(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('match = "my clip *.mp4"\nignore = ["a b", "c"]\n')
+    values, _ = resolve(flags("--config", str(config)), {"VIDFACEDEBLUR_ALLOW_DECODER": "x y"})
+    assert values["match"] == ("my clip *.mp4",)
+    assert values["ignore"] == ("a b", "c")
+    assert values["allow_decoder"] == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("report = false", "report in .* must be text, got false"),
+        ('weights = ["a", "b"]', "weights in .* must be text, got"),
+        ("crf = true", "crf in .* must be a number, got true"),
+        ("[faces]\nstrength = 1", "faces in .* must be text, got"),
+        ('html = ""', "html in .* must not be empty"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(content: str, says: str, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(content)
+    with pytest.raises(OptionError, match=says):
+        resolve(flags("--config", str(config)), {})

@@ -10,9 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from vidfacedeblur.engines import deblur_spec
 from vidfacedeblur.engines.export import for_cpu
 from vidfacedeblur.engines.fast_conv import FastConv, with_fast_convs
-from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.models.bundle import bundled, find_weights
 from vidfacedeblur.models.registry import MODELS
-from vidfacedeblur.models.weights import load_model
 
 BUNDLED = [name for name in MODELS if bundled(name)]
 
@@ -80,7 +79,7 @@ def test_only_what_gains_and_fits_is_replaced() -> None:
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_networks_are_the_same_at_every_size_they_take(name: str) -> None:
-    spec = deblur_spec(load_model(name))
+    spec = deblur_spec(find_weights(name))
     fast = for_cpu(spec)
     # At a quarter of its sides deepdeblur's kernels would not always find whole tiles.
     replaced = any(isinstance(layer, FastConv) for layer in fast.modules())

@@ -11,13 +11,13 @@ import pytest
 
 from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs
 from vidfacedeblur.engines.batches import Batch
+from vidfacedeblur.engines.before_torch import capability
 from vidfacedeblur.engines.parity import decibels, reference
 from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.tensorrt import TensorRTNetwork
-from vidfacedeblur.engines.torch_ import TorchNetwork, capability
-from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.engines.torch_ import TorchNetwork
+from vidfacedeblur.models.bundle import bundled, find_weights
 from vidfacedeblur.models.registry import MODELS
-from vidfacedeblur.models.weights import load_model
 
 pytestmark = pytest.mark.gpu
 BUNDLED = [name for name in MODELS if bundled(name)]
@@ -41,7 +41,7 @@ def tensorrt(spec: NetworkSpec, **options: Any) -> TensorRTNetwork:
 @pytest.mark.parametrize("name", BUNDLED)
 @pytest.mark.parametrize("graphs", [False, True])
 def test_torch_gives_the_cpus_numbers(name: str, graphs: bool) -> None:
-    spec = deblur_spec(load_model(name))
+    spec = deblur_spec(find_weights(name))
     network = TorchNetwork(own(spec), "cuda", graphs=graphs)
     for count in (1, 2, 3, 8, 16):
         for _ in range(2):
@@ -53,7 +53,7 @@ def test_torch_gives_the_cpus_numbers(name: str, graphs: bool) -> None:
 @pytest.mark.parametrize("name", BUNDLED)
 @pytest.mark.parametrize("graphs", [False, True])
 def test_tensorrt_in_half_precision_gives_the_cpus_pictures(name: str, graphs: bool) -> None:
-    spec = deblur_spec(load_model(name))
+    spec = deblur_spec(find_weights(name))
     network = tensorrt(spec, graphs=graphs)
     for count in (1, 2, 3, 8, 16):
         for _ in range(2):
@@ -63,7 +63,7 @@ def test_tensorrt_in_half_precision_gives_the_cpus_pictures(name: str, graphs: b
 
 
 def test_tensorrt_in_float32_is_closer() -> None:
-    spec = replace(deblur_spec(load_model("deblurganv2")), half=False)
+    spec = replace(deblur_spec(find_weights("deblurganv2")), half=False)
     network = tensorrt(spec)
     (ours,) = network(crops(2, 64))
     assert decibels(ours - reference(spec, crops(2, 64))[0]) > 60

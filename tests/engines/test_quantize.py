@@ -14,12 +14,12 @@ from vidfacedeblur.engines.openvino import OpenVINONetwork, compile_graph
 from vidfacedeblur.engines.parity import decibels, reference, samples
 from vidfacedeblur.engines.quantize import quantize
 from vidfacedeblur.errors import EngineUnavailableError, OptionError
-from vidfacedeblur.models.weights import load_model
+from vidfacedeblur.models.bundle import find_weights
 
 
 @pytest.fixture
 def spec(small_weights: Path) -> NetworkSpec:
-    return deblur_spec(load_model("deblurgan", small_weights))
+    return deblur_spec(find_weights("deblurgan", small_weights))
 
 
 @pytest.mark.filterwarnings("ignore")

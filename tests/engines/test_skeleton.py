@@ -13,9 +13,9 @@ import torch
 from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs, openvino, skeleton
 from vidfacedeblur.engines.openvino import compile_graph, infer
 from vidfacedeblur.engines.parity import worst_difference
-from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.engines.spec import Loaded
+from vidfacedeblur.models.bundle import bundled, find_weights
 from vidfacedeblur.models.registry import MODELS, make_config, make_network
-from vidfacedeblur.models.weights import LoadedModel, load_model
 
 BUNDLED = [name for name in MODELS if bundled(name)]
 NAMES = [*BUNDLED, "mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"]
@@ -24,7 +24,7 @@ NAMES = [*BUNDLED, "mtcnn-pnet", "mtcnn-rnet", "mtcnn-onet"]
 def spec_of(name: str) -> NetworkSpec:
     if name.startswith("mtcnn"):
         return next(spec for spec in mtcnn_specs() if spec.name == name)
-    return deblur_spec(load_model(name))
+    return deblur_spec(find_weights(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,7 +46,7 @@ def test_no_other_graph_is_shipped() -> None:
 
 
 def test_another_structure_has_no_graph(small_weights: Path) -> None:
-    assert skeleton.filled(deblur_spec(load_model("deblurgan", small_weights))) is None
+    assert skeleton.filled(deblur_spec(find_weights("deblurgan", small_weights))) is None
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,8 @@ def test_a_graph_serves_any_weights_of_its_structure(
         network = make_network(model, config).eval()
         for weight in network.parameters():
             torch.nn.init.normal_(weight, std=0.05)  # no two alike: the exporter would merge them
-        return deblur_spec(LoadedModel(model, network, config, "", Path()))
+        loaded = Loaded(network, repr(config))
+        return replace(deblur_spec(find_weights(model)), load=lambda: loaded)
 
     made = skeleton.write_skeleton(spec(), tmp_path)
     other = spec()
@@ -94,10 +95,10 @@ def test_a_graph_older_than_the_code_is_passed_over(
         for weight in scaled.parameters():
             weight.requires_grad_(False).mul_(1.1)
         filled.append(other.name)
-        return right(replace(other, module=scaled))
+        return right(replace(other, load=lambda: Loaded(scaled, other.settings)))
 
     right = skeleton.filled
-    monkeypatch.setattr(openvino, "filled", stale)
+    monkeypatch.setattr(skeleton, "filled", stale)
     path = openvino.prepared(spec, lambda line: None)
     assert len(filled) == 1
     request = openvino.import_graph(path, None)

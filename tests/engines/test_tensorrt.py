@@ -11,10 +11,10 @@ import torch
 from vidfacedeblur.engines import NetworkSpec, deblur_spec, mtcnn_specs, plans
 from vidfacedeblur.engines.export import export_onnx, for_gpu
 from vidfacedeblur.engines.plans import build_plan, load_tensorrt, profile_shapes
+from vidfacedeblur.engines.spec import Loaded
 from vidfacedeblur.errors import EngineError
-from vidfacedeblur.models.bundle import bundled
+from vidfacedeblur.models.bundle import bundled, find_weights
 from vidfacedeblur.models.registry import MODELS, make_config, make_network
-from vidfacedeblur.models.weights import load_model
 
 BUNDLED = [name for name in MODELS if bundled(name)]
 
@@ -31,7 +31,11 @@ def small_spec() -> NetworkSpec:
     torch.manual_seed(0)
     config = make_config("deblurgan", {"width": 8, "blocks": 1})
     network = make_network("deblurgan", config).eval()
-    return NetworkSpec("small", network, None, 4, 32, (512, 512), 4, True, plan_per_side=True)
+    loaded = Loaded(network)
+    sizes = (512, 512)
+    return NetworkSpec(
+        "small", lambda: loaded, "one block", None, 4, 32, sizes, 4, half=True, plan_per_side=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,7 @@ def small_onnx() -> dict[bool, bytes]:
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_weights_become_half_precision_plans(trt: Any, name: str) -> None:
-    spec = deblur_spec(load_model(name))
+    spec = deblur_spec(find_weights(name))
     onnx = export_onnx(for_gpu(spec, half=True), spec, side=128)
     shares: list[float] = []
     plan = build_plan(trt, onnx, spec, 128, half=True, on_progress=lambda s: shares.append(s))

@@ -165,7 +165,26 @@ def test_the_keyboard_reaches_everything(opened: Open) -> None:
     ]
     for name in ("Moment in the timeline", "Show 4 more", "The same as a table"):
         assert name in names
-    page.keyboard.press("Shift+Tab")
+    page.get_by_role("button", name="Show 4 more").focus()
+    page.keyboard.press("Enter")  # the button goes, and the focus to what it has opened
+    assert page.evaluate("document.activeElement.textContent").startswith("Face 17")
+
+
+def test_colours_that_mean_something_stay_where_others_are_replaced(opened: Open) -> None:
+    page = opened("run")
+    page.emulate_media(forced_colors="active")
+    keys = page.locator(".stages .key").all()
+    seen = {key.evaluate("e => getComputedStyle(e).backgroundColor") for key in keys}
+    assert len(seen) == len(keys) == 5
+    index = opened("index")
+    index.emulate_media(forced_colors="active")
+    chosen, other = (
+        index.get_by_role("radio", name=name)
+        .locator("+ span")
+        .evaluate("e => getComputedStyle(e).backgroundColor")
+        for name in ("all", "failed")
+    )
+    assert chosen != other
 
 
 def test_the_index_filters_and_sorts(opened: Open) -> None:

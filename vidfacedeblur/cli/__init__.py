@@ -24,6 +24,7 @@ from vidfacedeblur.cli.extras import (
     check_values,
     event_file,
     on_signals,
+    signals_wait,
 )
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS
 from vidfacedeblur.cli.options import Setting, resolve
@@ -59,7 +60,7 @@ class _Stopped(BaseException):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    flags = vars(build_parser().parse_args(argv))
+    flags = build_parser().read(argv)
     if "list_models" in flags:
         try:
             return _list_models()
@@ -116,8 +117,10 @@ def open_pipeline(
 ) -> FaceDeblurPipeline:
     """Load the networks, and say what is worth knowing of them; close it when done."""
     display.status("loading ...")
-    from vidfacedeblur.pipeline import FaceDeblurPipeline  # torch: seconds
+    from vidfacedeblur.engines import before_torch
+    from vidfacedeblur.pipeline import FaceDeblurPipeline
 
+    before_torch.loading = signals_wait
     pipeline = FaceDeblurPipeline(
         chosen.model,
         weights=chosen.weights,
@@ -137,7 +140,7 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
     inputs = flags.get("inputs")
     if not inputs:
         raise OptionError("no INPUT given; usage: vidfacedeblur INPUT... -o OUT")
-    if "output" not in flags:
+    if not flags.get("output"):
         raise OptionError("no output given; add -o OUT")
     entry(values["model"])
     options = _options(values)

@@ -40,8 +40,11 @@ def check_archive_values(values: dict[str, Any]) -> None:
         raise OptionError(f"--chunk must be 0 or more seconds, got {values['chunk']:g}")
     if values["workers"] not in (None, "auto") and values["workers"] < 1:
         raise OptionError(f"--workers must be 1 or more, got {values['workers']}")
-    if values["ray_address"] is not None and values["executor"] != "ray":
-        raise OptionError("--ray-address needs --executor ray")
+    for name, default in (("ray_address", None), ("ray_cores", 1), ("ray_gpus", None)):
+        if values[name] != default and values["executor"] != "ray":
+            raise OptionError(f"--{name.replace('_', '-')} needs --executor ray")
+    if values["events"] == values["status"] == STANDARD:
+        raise OptionError("--events - and --status - cannot both use standard output")
 
 
 def check_values(values: dict[str, Any]) -> None:
@@ -198,20 +201,48 @@ def leave_at_once(code: int) -> NoReturn:
         os._exit(code)
 
 
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """SIGINT or SIGTERM: only afterwards. Second: end at once. In another thread: as before.
+
+    For what loads torch: an error that a handler raises inside of its C++ ends the process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if waiting:
+            leave_at_once(128 + number)
+        waiting.append(number)
+
+    before = {number: signal.signal(number, handle) for number in _STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in waiting:
+            signal.raise_signal(late)
+
+
 @contextmanager
 def on_signals(first: Callable[[int], object]) -> Iterator[None]:
     """First SIGINT or SIGTERM: do this. Second: end at once. In another thread: as before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        for again in numbers:
+        for again in _STOPPING:
             signal.signal(again, lambda n, _: leave_at_once(128 + n))
         first(number)
 
-    before = {number: signal.signal(number, handle) for number in numbers}
+    before = {number: signal.signal(number, handle) for number in _STOPPING}
     try:
         yield
     finally:

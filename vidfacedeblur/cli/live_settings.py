@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from vidfacedeblur import __version__
-from vidfacedeblur.cli.options import Parser, Setting, add_settings, pair
+from vidfacedeblur.cli.options import Parser, Setting, add_settings, pair, path
 from vidfacedeblur.cli.settings import SETTINGS
 from vidfacedeblur.config import LiveOptions
 
@@ -62,7 +61,7 @@ OWN: tuple[Setting, ...] = (
     ),
     Setting(
         "ca-file",
-        Path,
+        path,
         None,
         "certificates to check the camera's against (any will do)",
         "FILE",
@@ -78,7 +77,7 @@ OWN: tuple[Setting, ...] = (
         many=True,
     ),
     Setting("duration", float, None, "seconds after which to end (never)", "S", group="camera"),
-    Setting("segments", Path, None, "record into this folder", "DIR", group="outputs"),
+    Setting("segments", path, None, "record into this folder", "DIR", group="outputs"),
     Setting("segment-seconds", float, 60.0, "length of a file", "S", group="outputs"),
     Setting(
         "segment-format",
@@ -100,16 +99,16 @@ OWN: tuple[Setting, ...] = (
     ),
     Setting(
         "events",
-        Path,
+        path,
         None,
         "append a JSON line for each face that comes, stays and goes; - is standard output",
         "FILE",
         group="outputs",
     ),
-    Setting("best-faces", Path, None, "keep each face's best crops there", "DIR", group="outputs"),
+    Setting("best-faces", path, None, "keep each face's best crops there", "DIR", group="outputs"),
     Setting(
         "status",
-        Path,
+        path,
         None,
         "append how it is doing as JSON lines; - is standard output",
         "FILE",
@@ -143,7 +142,7 @@ def build_live_parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="rtsp://, rtsps://, http://, https://, udp:// (MPEG-TS), or a device as /dev/video0",
     )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="options from a TOML file")
+    parser.add_argument("--config", metavar="FILE", type=path, help="options from a TOML file")
     parser.add_argument("-V", "--version", action="version", version=f"vidfacedeblur {__version__}")
     add_settings(parser, LIVE_SETTINGS)
     return parser

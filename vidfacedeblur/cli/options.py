@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Setting:
     short: str | None = None
     group: str = "options"
     many: bool = False
-    """May be given more than once; in a variable, values are apart by spaces."""
+    """May be given more than once; in a variable, values are apart by spaces, in a file a list."""
 
     @property
     def key(self) -> str:
@@ -46,6 +47,13 @@ class Setting:
     @property
     def is_switch(self) -> bool:
         return self.parse is switch
+
+
+def path(text: str) -> Path:
+    """A path; `ValueError` for an empty text, which would pass for the current folder."""
+    if not text:
+        raise ValueError("must not be empty")
+    return Path(text)
 
 
 def switch(text: str) -> bool:
@@ -100,6 +108,13 @@ _KINDS: dict[Callable[[str], Any], str] = {
 
 class Parser(argparse.ArgumentParser):
     """Shows the control characters of what it refuses, which may be a file's name."""
+
+    def read(self, argv: Sequence[str] | None) -> dict[str, Any]:
+        """What the command line gives, by key; its inputs may stand between the options, too."""
+        given = sys.argv[1:] if argv is None else list(argv)
+        # Behind `--` nothing is an option, which the parser of mixed arguments does not know.
+        end = given.index("--") if "--" in given else len(given)
+        return vars(self.parse_args(given[end:], self.parse_intermixed_args(given[:end])))
 
     def error(self, message: str) -> NoReturn:
         super().error(visible(message))
@@ -156,7 +171,8 @@ def resolve(
         if setting.key in flags:
             given, origin = flags[setting.key], f"--{setting.name}"
         elif variable in environment:
-            given, origin = environment[variable], variable
+            text = environment[variable]
+            given, origin = text.split() if setting.many else text, variable
         elif setting.key in stored:
             given, origin = stored[setting.key], f"{setting.name} in {path}"
         else:
@@ -194,17 +210,20 @@ def _value(setting: Setting, given: Any, origin: str) -> Any:
     """Check and convert what was given, whatever it came from."""
     if not setting.many:
         return _single(setting, given, origin)
-    each = given if isinstance(given, list) else str(given).split()
+    each = given if isinstance(given, list) else [given]
     return tuple(_single(setting, one, origin) for one in each)
 
 
 def _single(setting: Setting, given: Any, origin: str) -> Any:
     text = str(given).lower() if isinstance(given, bool) else str(given)
+    if isinstance(given, list | dict | bool) and not setting.is_switch:
+        kind = _KINDS.get(setting.parse, "text")
+        raise OptionError(f"{origin} must be {kind}, got {text}")
     try:
         value = setting.parse(text)
     except ValueError as error:
         kind = _KINDS.get(setting.parse, "a valid value")
-        own = setting.parse in (switch, pair, rectangle)
+        own = setting.parse in (switch, pair, rectangle, path)
         reason = str(error) if own else f"must be {kind}"
         raise OptionError(f"{origin} {reason}, got {text!r}") from error
     if setting.name == "model":

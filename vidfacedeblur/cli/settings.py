@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from vidfacedeblur import __version__
@@ -15,6 +14,7 @@ from vidfacedeblur.cli.options import (
     auto_or,
     or_auto,
     pair,
+    path,
     rectangle,
     switch,
     which,
@@ -29,7 +29,7 @@ _VIDEO, _FACES = VideoOptions(), FaceOptions()
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("model", str, DEFAULT_MODEL, "deblurring model", choices=tuple(MODELS), group="model"),
-    Setting("weights", Path, None, "safetensors file of your own for it", "FILE", group="model"),
+    Setting("weights", path, None, "safetensors file of your own for it", "FILE", group="model"),
     Setting(
         "engine",
         str,
@@ -192,11 +192,11 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("overwrite", switch, False, "replace existing outputs", short="y", group="output"),
     Setting("skip-existing", switch, False, "leave out existing outputs", group="output"),
-    Setting("timings", Path, None, "a row a frame; .csv or .jsonl", "FILE", group="output"),
-    Setting("report", Path, None, "summary as JSON", "FILE", group="output"),
+    Setting("timings", path, None, "a row a frame; .csv or .jsonl", "FILE", group="output"),
+    Setting("report", path, None, "summary as JSON", "FILE", group="output"),
     Setting(
         "html",
-        Path,
+        path,
         None,
         "a page to look through: faces before and after, when they were changed, timings",
         "FILE",
@@ -204,7 +204,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "events",
-        Path,
+        path,
         None,
         "a JSON line for each face that comes, stays and goes; - is standard output; after an"
         " error, faces that did not go have no end",
@@ -221,7 +221,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "best-faces",
-        Path,
+        path,
         None,
         "keep each face's best crops there, in a folder for each of several inputs; after an"
         " error, those of faces that had gone",
@@ -230,7 +230,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "compare",
-        Path,
+        path,
         None,
         "write before and after as one more video or picture; for several inputs a folder",
         "FILE",
@@ -318,7 +318,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "status",
-        Path,
+        path,
         None,
         "append how it goes as JSON lines; - is standard output",
         "FILE",
@@ -330,7 +330,7 @@ SETTINGS: tuple[Setting, ...] = (
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The command line's parser. Options that are not given are absent from its result."""
     parser = Parser(
         prog="vidfacedeblur",
@@ -343,11 +343,18 @@ def build_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    parser.add_argument("inputs", nargs="*", metavar="INPUT", type=Path, help="files or folders")
+    parser.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="INPUT",
+        type=path,
+        action="extend",
+        help="files or folders",
+    )
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="file for one input, else a folder (as is OUT/)"
     )
-    parser.add_argument("--config", metavar="FILE", type=Path, help="options from a TOML file")
+    parser.add_argument("--config", metavar="FILE", type=path, help="options from a TOML file")
     parser.add_argument("--list-models", action="store_true", help="show the models and exit")
     parser.add_argument("-V", "--version", action="version", version=f"vidfacedeblur {__version__}")
     add_settings(parser, SETTINGS)

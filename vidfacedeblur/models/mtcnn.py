@@ -5,9 +5,6 @@ Networks", IEEE Signal Processing Letters 2016, https://arxiv.org/abs/1604.02878
 published weights, and unlike the paper's figure: pooling rounds up, PReLU has one slope a channel,
 and features are flattened column by column (the weights were trained in a column-major framework).
 
-The weights are those of facenet-pytorch 2.5.3 (MIT). They are read from its installed files by
-path; the package itself is never imported, because it needs torchvision.
-
 All three take (N, 3, H, W) float32 RGB scaled as ``(value - 127.5) / 128`` and return a tuple:
 regression of the box's left, top, right and bottom edge in units of its side; the probability of a
 face (the face's channel only, after the softmax); for O-Net the landmarks.
@@ -15,22 +12,13 @@ face (the face's channel only, after the softmax); for O-Net the landmarks.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import io
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from vidfacedeblur.errors import WeightsError
-
-_SHA256 = {
-    "pnet.pt": "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f",
-    "rnet.pt": "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86",
-    "onet.pt": "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d",
-}
+from vidfacedeblur.models.detector_files import detector_file
 
 AnyNet = TypeVar("AnyNet", bound=nn.Module)
 
@@ -125,18 +113,24 @@ class ONet(nn.Module):
         return self.dense6_2(features), score, self.dense6_3(features)
 
 
+DETECTORS: dict[str, type[nn.Module]] = {"pnet": PNet, "rnet": RNet, "onet": ONet}
+
+
 def load_mtcnn() -> tuple[PNet, RNet, ONet]:
     """Make the three networks with their weights: evaluation mode, float32, on the CPU.
 
     Raises:
         WeightsError: facenet-pytorch is not installed, or a file of it is missing or altered.
     """
-    folder = _weights_folder()
-    return (
-        _loaded(PNet(), folder / "pnet.pt"),
-        _loaded(RNet(), folder / "rnet.pt"),
-        _loaded(ONet(), folder / "onet.pt"),
-    )
+    return load_detector(PNet), load_detector(RNet), load_detector(ONet)
+
+
+def load_detector(kind: type[AnyNet]) -> AnyNet:
+    """Make one of them, as `load_mtcnn` does."""
+    network = kind()
+    content = detector_file(kind.__name__.lower())
+    network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
+    return network.eval()
 
 
 def _face_channel(logits: Tensor) -> Tensor:
@@ -146,28 +140,3 @@ def _face_channel(logits: Tensor) -> Tensor:
 def _flatten_by_column(features: Tensor) -> Tensor:
     """Map (N, C, H, W) to (N, W * H * C), the order in which the dense layers were trained."""
     return features.permute(0, 3, 2, 1).flatten(1)
-
-
-def _weights_folder() -> Path:
-    spec = importlib.util.find_spec("facenet_pytorch")
-    if spec is None or not spec.submodule_search_locations:
-        raise WeightsError(
-            "the face detector's weights come with facenet-pytorch, which is not installed:"
-            ' pip install --no-deps "facenet-pytorch==2.5.3"'
-        )
-    return Path(spec.submodule_search_locations[0]) / "data"
-
-
-def _loaded(network: AnyNet, path: Path) -> AnyNet:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror}); {_REINSTALL}") from error
-    if hashlib.sha256(content).hexdigest() != _SHA256[path.name]:
-        raise WeightsError(f"{path} is not the file that this version expects; {_REINSTALL}")
-    # From the bytes that were checked, not from the path again.
-    network.load_state_dict(torch.load(io.BytesIO(content), weights_only=True))
-    return network.eval()
-
-
-_REINSTALL = 'pip install --force-reinstall --no-deps "facenet-pytorch==2.5.3"'

@@ -6,7 +6,6 @@ its sha256, how it was made and what it measured. Nothing here unpickles anythin
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vidfacedeblur.errors import OutputError, WeightsError
-from vidfacedeblur.models.bundle import bundled, read_card
-from vidfacedeblur.models.registry import MODELS, entry, make_config, make_network
+from vidfacedeblur.models.bundle import WeightsFile, digest_of, find_weights
+from vidfacedeblur.models.registry import make_config, make_network
 
 _FORMAT = "vidfacedeblur 1"
 
@@ -47,23 +46,18 @@ def load_model(name: str, path: Path | None = None) -> LoadedModel:
 
     Raises:
         UnknownModelError: No model has that name.
-        WeightsError: The file is missing, altered, no safetensors, or of another model; or no
-            weights are bundled for the model.
+        WeightsError: As `find_weights` and `load_weights` say.
     """
-    entry(name)
-    expected = None
-    if path is None:
-        path = bundled(name)
-        if path is None:
-            have = ", ".join(sorted(n for n in MODELS if bundled(n)))
-            raise WeightsError(
-                f"no weights are bundled for {name} yet: pass --weights FILE (vidfacedeblur-train"
-                f" makes them) or choose one of {have}"
-            )
-        expected = str(read_card(name).get("sha256"))
-    digest = _digest(path)
-    if expected is not None and digest != expected:
-        raise WeightsError(f"the bundled weights {path} were altered: install the package again")
+    return load_weights(find_weights(name, path))
+
+
+def load_weights(weights: WeightsFile) -> LoadedModel:
+    """Make a model and load the weights that were found for it.
+
+    Raises:
+        WeightsError: The file is no safetensors, of another model, or not what it was any more.
+    """
+    name, path = weights.model, weights.path
     metadata, state = _read(path)
     if metadata.get("format", _FORMAT) != _FORMAT:
         raise WeightsError(f"{path} has the format {metadata['format']!r}, not {_FORMAT!r}")
@@ -72,7 +66,9 @@ def load_model(name: str, path: Path | None = None) -> LoadedModel:
     config = _config(name, metadata, path)
     network = _make(name, config, state, path)
     _fill(network, state, path)
-    return LoadedModel(name, network.eval(), config, digest, path)
+    if digest_of(path) != weights.sha256:
+        raise WeightsError(f"{path} was changed while it was read")
+    return LoadedModel(name, network.eval(), config, weights.sha256, path)
 
 
 def save_model(path: Path, name: str, config: Any, state: dict[str, Tensor]) -> str:
@@ -97,15 +93,7 @@ def save_model(path: Path, name: str, config: Any, state: dict[str, Tensor]) -> 
         temporary.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{path} cannot be written: {reason}") from error
-    return _digest(path)
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise WeightsError(f"cannot read the weights {path}: {error.strerror}") from error
+    return digest_of(path)
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -21,6 +21,8 @@ for (const button of document.querySelectorAll("[data-more]")) {
   button.addEventListener("click", () => {
     const rows = document.querySelectorAll(`#${button.dataset.more} [hidden]`);
     for (const row of rows) row.hidden = false;
+    rows[0].tabIndex = -1; // a button that goes would take the focus with it
+    rows[0].focus();
     button.remove();
   });
 }
