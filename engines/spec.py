@@ -61,9 +61,8 @@ class NetworkSpec:
     @cached_property
     def _loaded(self) -> Loaded:
         Threads.need("torch")
-        with load_torch().inference_mode(
-            False
-        ):  # it may be asked for within; weights are for all uses
+        # Weights that are made in inference mode, within which this may be called, serve no other.
+        with load_torch().inference_mode(False):
             return self.load()
 
     @property
