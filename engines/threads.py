@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
-from pathlib import Path
+
+from vidfacedeblur.engines.groups import granted_cores
 
 _MOST = 16
 """Networks on face crops are small: beyond this, threads wait for each other."""
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def default_threads() -> int:
@@ -18,13 +19,4 @@ def default_threads() -> int:
 def usable_cores() -> int:
     """Cores that this process may use, after its affinity and its container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cores or 1, _quota(_QUOTA)))
-
-
-def _quota(path: Path) -> int:
-    """Whole cores' worth of time that the control group grants; a large number if unlimited."""
-    try:
-        granted, period = path.read_text(encoding="ascii").split()
-        return max(1, int(granted) // int(period))
-    except (OSError, ValueError, ZeroDivisionError):
-        return 1_000_000
+    return max(1, int(min(cores or 1, granted_cores() or math.inf)))

@@ -99,19 +99,10 @@ def test_the_memory_that_is_left() -> None:
     assert 1 << 20 < available_memory() < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_a_groups_files_in_memory_leave_room(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = available_memory()
-    monkeypatch.setattr(local, "_GROUP", tmp_path)
-    (tmp_path / "memory.current").write_text(f"{900 << 20}\n")
-    (tmp_path / "memory.stat").write_text(
-        f"anon {100 << 20}\nfile {800 << 20}\ninactive_file {300 << 20}\nactive_file {400 << 20}\n"
-    )
-    (tmp_path / "memory.max").write_text(f"{1 << 30}\n")
-    assert available_memory() == (1024 - 900 + 300 + 400) << 20
-    (tmp_path / "memory.max").write_text("max\n")
-    assert available_memory() > whole / 2
+def test_a_groups_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for left, expected in ((5 << 20, 5 << 20), (-1, 0)):
+        monkeypatch.setattr(local, "memory_left", lambda left=left: left)
+        assert available_memory() == expected
 
 
 def test_where_memory_ends_the_worker_that_took_most_is_ended(

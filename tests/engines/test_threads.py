@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,25 +16,20 @@ from vidfacedeblur.engines.torch_ import TorchNetwork, _float32
 
 @pytest.mark.parametrize(("cores", "expected"), [(1, 1), (2, 2), (8, 8), (64, 16)])
 def test_small_networks_get_sixteen_at_most(
-    cores: int, expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cores: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: set(range(cores)))
-    monkeypatch.setattr(threads, "_QUOTA", tmp_path / "none")
+    monkeypatch.setattr(threads, "granted_cores", lambda: None)
     assert threads.usable_cores() == cores
     assert threads.default_threads() == expected
 
 
-@pytest.mark.parametrize(
-    ("quota", "expected"),
-    [("400000 100000", 4), ("50000 100000", 1), ("max 100000", 8), ("nonsense", 8), ("1 0", 8)],
-)
+@pytest.mark.parametrize(("granted", "expected"), [(4.0, 4), (0.5, 1), (2.9, 2), (None, 8)])
 def test_a_containers_quota_counts(
-    quota: str, expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    granted: float | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads.os, "sched_getaffinity", lambda _: set(range(8)))
-    file = tmp_path / "cpu.max"
-    file.write_text(quota + "\n")
-    monkeypatch.setattr(threads, "_QUOTA", file)
+    monkeypatch.setattr(threads, "granted_cores", lambda: granted)
     assert threads.usable_cores() == expected
 
 

@@ -11,6 +11,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from vidfacedeblur.archive.tasks import Heard, Setup, Task
+from vidfacedeblur.engines.groups import memory_left
 from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.errors import EngineError, OptionError
 from vidfacedeblur.link import Child
@@ -22,7 +23,6 @@ _LEAST_MEMORY = 1 << 30
 _RESERVE = 256 << 20
 """Bytes that the machine has left when it is out of memory; then the system would choose a victim,
 and it might be the driver."""
-_GROUP = Path("/sys/fs/cgroup")
 _GPUS_SEEN = "CUDA_VISIBLE_DEVICES"
 _STOP_SECONDS = 20.0
 _STILLBORN = 3
@@ -86,19 +86,8 @@ def available_memory() -> int:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         told = dict(line.split(":") for line in lines)
         numbers = [int(told["MemAvailable"].split()[0]) << 10]
-    with suppress(OSError, ValueError, KeyError):
-        numbers.append(_left_of_group(_GROUP))
-    return max(0, min(numbers))
-
-
-def _left_of_group(group: Path) -> int:
-    """Bytes that a control group's limit leaves; `ValueError` if it has none."""
-    limit = int((group / "memory.max").read_text(encoding="ascii"))
-    used = int((group / "memory.current").read_text(encoding="ascii"))
-    lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
-    told = dict(line.split() for line in lines)
-    # Files that were read or written count as used, up to the limit, until somebody wants the room.
-    return limit - used + int(told["inactive_file"]) + int(told["active_file"])
+    left = memory_left()
+    return max(0, min(numbers if left is None else [*numbers, left]))
 
 
 def _gpus() -> list[str]:
