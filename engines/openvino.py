@@ -101,19 +101,28 @@ def open_openvino(
 
     Raises:
         EngineUnavailableError: OpenVINO is not installed.
-        EngineError: It computes something else than torch does.
+        EngineError: It cannot run the network, or computes something else than torch does.
     """
     problem = openvino_problem()
     if problem:
         raise EngineUnavailableError(f"engine openvino cannot be used: {problem}")
     Threads.need("openvino")
+    try:
+        request = _opened(spec, threads, on_status)
+    except RuntimeError as error:
+        raise EngineError(
+            f"OpenVINO cannot run {spec.name}: {first_line(error)}; use --engine torch"
+        ) from error
+    return OpenVINONetwork(request, batch=spec.batch)
+
+
+def _opened(spec: NetworkSpec, threads: int | None, on_status: Callable[[str], None]) -> Any:
     path = prepared(spec, on_status)
     try:
-        request = import_graph(path, threads)
+        return import_graph(path, threads)
     except (RuntimeError, FileNotFoundError):  # unreadable, or just cleaned away: once more
         forget(path)
-        request = import_graph(prepared(spec, on_status), threads)
-    return OpenVINONetwork(request, batch=spec.batch)
+        return import_graph(prepared(spec, on_status), threads)
 
 
 def prepared(spec: NetworkSpec, on_status: Callable[[str], None]) -> Path:

@@ -85,6 +85,7 @@ def test_values_become_plain_whoever_gives_them() -> None:
         ),
         (FaceOptions, {"min_track": 1.5}, "--min-track must be a whole number, got 1.5"),
         (FaceOptions, {"crop_size": 64.0}, "--crop-size must be a whole number, got 64.0"),
+        (VideoOptions, {"max_memory": 9}, "--max-memory must be within 1024 to 16777216, got 9"),
         (VideoOptions, {"overwrite": 1}, "--overwrite must be True or False, got 1"),
         (VideoOptions, {"start": 10**400}, "--start must be a finite number"),
         (VideoOptions, {"start": 1e15}, "--start must be 0 or more seconds"),

@@ -277,7 +277,8 @@ def options_sha256(options: Iterable[ModelOptions | FaceOptions | VideoOptions])
 
 def _within(flag: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise OptionError(f"{flag} must be within {low:g} to {high:g}, got {value:g}")
+        said = (f"{n:d}" if isinstance(n, int) else f"{n:g}" for n in (low, high, value))
+        raise OptionError("{} must be within {} to {}, got {}".format(flag, *said))
 
 
 def _check_rectangle(flag: str, region: Rectangle) -> None:

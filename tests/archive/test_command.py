@@ -244,6 +244,35 @@ def test_a_dry_run_writes_nothing(
     assert {name: (out / name).stat().st_mtime_ns for name in names(out)} == before
 
 
+@pytest.mark.parametrize(("encoding", "said"), [("ascii", "\\U0001f600"), ("utf-8", "\U0001f600")])
+def test_a_dry_run_tells_of_any_name(encoding: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("\U0001f600.mp4", "a\nb\x1b[31m.mp4"):
+        (tmp_path / "in" / name).touch()
+    command = [sys.executable, "-m", "vidfacedeblur", str(tmp_path / "in"), "--dry-run"]
+    done = subprocess.run(
+        [*command, "-o", str(tmp_path / "out")],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode(encoding).splitlines()
+    assert [line.count("\t") for line in lines] == [2, 2]
+    assert f"in/{said}.mp4\t" in done.stdout.decode(encoding)
+    assert "in/a\\nb\\x1b[31m.mp4\t" in done.stdout.decode(encoding)
+
+
+def test_a_dry_run_whose_reader_leaves_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open("/dev/full", "w") as full, pytest.MonkeyPatch.context() as patch:  # noqa: PTH123
+        patch.setattr(sys, "stdout", full)
+        assert main([str(folder), "-o", str(tmp_path / "out"), "--dry-run"]) == 5
+        patch.undo()
+    assert "cannot write standard output: No space left" in capsys.readouterr().err
+
+
 def test_other_files_are_told_of_but_not_our_own(
     folder: Path, small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

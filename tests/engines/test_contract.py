@@ -219,6 +219,17 @@ def test_a_wrong_export_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not list(tmp_path.rglob("*.blob"))
 
 
+def test_what_openvino_cannot_run_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("Check 'x' failed\nat src/plugin.cpp")
+
+    monkeypatch.setattr(openvino, "import_graph", fail)
+    with pytest.raises(
+        EngineError, match=r"^OpenVINO cannot run mtcnn-onet: .*use --engine torch$"
+    ):
+        open_network(mtcnn_specs()[2], choose("openvino", "cpu"))
+
+
 def test_other_weights_or_another_openvino_get_another_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

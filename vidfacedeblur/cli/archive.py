@@ -33,11 +33,12 @@ from vidfacedeblur.cli.comparing import check_comparison
 from vidfacedeblur.cli.extras import check_places, event_file, on_signals
 from vidfacedeblur.cli.places import others_of, page_of
 from vidfacedeblur.config import ScanOptions
+from vidfacedeblur.console import visible
 from vidfacedeblur.errors import FAILED, OK, OptionError, OutputExistsError
 from vidfacedeblur.plan import Job, Plan, make_plan
 from vidfacedeblur.records import Report, summary_of_values, timing_head
 from vidfacedeblur.scan import said_of_others
-from vidfacedeblur.whole import STANDARD, check_place
+from vidfacedeblur.whole import STANDARD, check_place, standard_output, writing
 
 if TYPE_CHECKING:
     from vidfacedeblur.cli.display import Display
@@ -259,9 +260,15 @@ def _extras(
 
 def _dry_run(request: Request, known: dict[bytes, Row], display: Display) -> int:
     choices = choices_for(request, known)
-    for choice in choices:
-        said = choice.why or f"not done: {choice.why_not}"
-        print(f"{said}\t{choice.job.source}\t{choice.job.target}")  # noqa: T201 - asked for
+    with writing(STANDARD):
+        output = standard_output()
+        for choice in choices:
+            said = choice.why or f"not done: {choice.why_not}"
+            fields = (said, choice.job.source, choice.job.target)
+            line = "\t".join(visible(str(field)) for field in fields)
+            encoding = output.encoding or "utf-8"
+            output.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        output.flush()
     for path, why in request.plan.problems:
         display.error(f"{path}: {why}")
     display.note(summary_of_choices(choices))
