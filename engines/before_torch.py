@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from vidfacedeblur.errors import EngineError
 
+_DEVICES = Path("/dev")
 _DRIVERS = ("nvidia*", "dxg", "kfd", "nvhost*", "nvgpu*", "nvmap")
 """Devices of which one is there where Linux has a driver for a GPU that torch can use: NVIDIA's,
 also under Windows and on a Jetson, and AMD's."""
@@ -62,7 +63,7 @@ def capability(device: str) -> tuple[int, int] | None:
 
 
 def _has_driver() -> bool:
-    return any(any(Path("/dev").glob(name)) for name in _DRIVERS)
+    return any(any(_DEVICES.glob(name)) for name in _DRIVERS)
 
 
 class Threads:
