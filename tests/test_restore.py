@@ -76,3 +76,21 @@ def test_only_the_faces_that_need_it_go_to_the_network_and_the_order_stays() -> 
     assert [crop.face for crop in network.given] == [FACE]
     assert [face.deblurred for face in work.faces] == [False, True, False]
     assert [face.box for face in work.faces] == [other.box, FACE.box, other.box]
+
+
+def test_each_field_of_an_interlaced_face_is_restored_alone() -> None:
+    image = portrait()
+    image[1::2] = portrait(8)[1::2]
+    network = Darker()
+    work = work_on(0, image.copy(), "rgb")
+    work.faces = [FACE]
+    restore([work], network, FaceOptions())  # type: ignore[arg-type]
+    assert [crop.field for crop in network.given] == [0, 1]
+    alone = [portrait(0), portrait(8)]
+    for field, picture in enumerate(alone):
+        whole = work_on(0, picture.copy(), "rgb")
+        whole.faces = [FACE]
+        restore([whole], Darker(), FaceOptions())  # type: ignore[arg-type]
+        ours, theirs = (w.canvas.rgb()[field::2].astype(int) for w in (work, whole))
+        assert np.abs(theirs - picture[field::2]).max() > 20
+        assert np.abs(ours - theirs).mean() < 0.5

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from vidfacedeblur.config import FaceOptions
 from vidfacedeblur.deblur import Deblurrer
-from vidfacedeblur.faces import changed_as, cut, paste_all, roll, sharpness, turned
+from vidfacedeblur.faces import changed_as, cut_all, paste_all, roll, sharpness, turned
 from vidfacedeblur.timing import share
 from vidfacedeblur.types import Face, FaceCrop, FloatImage
 from vidfacedeblur.work import Work
@@ -53,7 +53,11 @@ def _restore(works: Sequence[Work], deblurrer: Deblurrer, options: FaceOptions) 
         return
     size = options.crop_size
     crops = [
-        [cut(work.canvas, face, crop_size=size) for face in _changing(work, options)]
+        [
+            crop
+            for face in _changing(work, options)
+            for crop in cut_all(work.canvas, face, crop_size=size)
+        ]
         for work in busy
     ]
     restored = iter(_deblurred(list(chain.from_iterable(crops)), deblurrer))

@@ -97,6 +97,8 @@ class FaceCrop:
     """The square of the upright picture that was cut."""
     image: FloatImage
     """(S, S, 3) RGB in [0, 1]; S is the network's size, not always the region's."""
+    field: int | None = None
+    """The first line, 0 or 1, of the field that the image is of; None: it is of all lines."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,10 @@ class Canvas(Protocol):
     @property
     def height(self) -> int:
         """Height of the upright picture in pixels."""
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether it says that its even and odd lines are of two moments."""
 
     def rgb(self) -> ByteImage:
         """The whole upright picture, (H, W, 3) uint8 RGB, to look for faces in. Read only."""

@@ -13,8 +13,9 @@ from vidfacedeblur.types import ByteImage, FloatImage, Region
 class FakeCanvas:
     """A float picture that remembers what was added, and refuses regions outside it."""
 
-    def __init__(self, image: FloatImage) -> None:
+    def __init__(self, image: FloatImage, *, interlaced: bool = False) -> None:
         self.image = image.astype(np.float32)
+        self.interlaced = interlaced
         self.added: list[Region] = []
 
     @property

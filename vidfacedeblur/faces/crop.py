@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from vidfacedeblur.errors import OptionError
+from vidfacedeblur.faces.fields import field_of, is_combed
 from vidfacedeblur.types import Box, Canvas, Face, FaceCrop, FloatImage, Region
 
 SIZES = (64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512)
@@ -70,16 +71,40 @@ def cut(
     Raises:
         OptionError: The face's box has an edge that is not a finite number.
     """
+    region, size = _square_to_cut(canvas, face, crop_size, largest)
+    return _whole(face, region, read_region(canvas, region), size)
+
+
+def cut_all(canvas: Canvas, face: Face, *, crop_size: int | None = None) -> list[FaceCrop]:
+    """Cut the square around a face as `cut` does, or a crop of each field where the two differ.
+
+    Raises:
+        OptionError: The face's box has an edge that is not a finite number.
+    """
+    region, size = _square_to_cut(canvas, face, crop_size)
+    image = read_region(canvas, region)
+    if is_combed(image, interlaced=canvas.interlaced):
+        return [FaceCrop(face, region, field_of(image, f, size), f) for f in (0, 1)]
+    return [_whole(face, region, image, size)]
+
+
+def _whole(face: Face, region: Region, image: FloatImage, size: int) -> FaceCrop:
+    image = resized(image, size)
+    if size > region.width:
+        image = np.clip(image, 0, 1)  # enlarging overshoots at edges
+    return FaceCrop(face, region, image)
+
+
+def _square_to_cut(
+    canvas: Canvas, face: Face, crop_size: int | None, largest: int = 256
+) -> tuple[Region, int]:
+    """The square of the picture, and the side of the network's input."""
     square = crop_square(face.box)
     size = choose_size(square.width, crop_size=crop_size, largest=largest)
     fits = crop_size is None and square.width <= size
     side = size if fits else max(1, round(square.width))
     side = min(side, max(size, _LARGEST_SHARE * max(canvas.width, canvas.height)))
-    region = whole_pixels(square, side, canvas)
-    image = resized(read_region(canvas, region), size)
-    if size > side:
-        image = np.clip(image, 0, 1)  # enlarging overshoots at edges
-    return FaceCrop(face, region, image)
+    return whole_pixels(square, side, canvas), size
 
 
 def read_region(canvas: Canvas, region: Region) -> FloatImage:

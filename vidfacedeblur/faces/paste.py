@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfacedeblur.faces.crop import resized, visible
+from vidfacedeblur.faces.fields import into_field
 from vidfacedeblur.types import Canvas, Face, FaceCrop, FloatImage, Region
 
 Mask = NDArray[np.float32]
@@ -71,8 +72,7 @@ def paste_all(
         amount = strength * crop.face.weight
         if amount == 0 or not cv2.norm(change, cv2.NORM_INF):
             continue
-        difference = resized(change, crop.region.width)
-        mean = _mean_under(masks[number], difference)
+        difference, mean = _on_region(change, crop, masks[number])
         weights = _shared(number, masks, crops)
         inside = visible(soft[number][1], canvas)
         if inside.width > 0 and inside.height > 0:
@@ -82,6 +82,18 @@ def paste_all(
             scaled = weights[part] if amount == 1 else weights[part] * np.float32(amount)
             cv2.multiply(centred, cv2.merge([scaled] * 3), dst=centred)
             canvas.add(inside, cast(FloatImage, centred))
+
+
+def _on_region(change: FloatImage, crop: FaceCrop, mask: Mask) -> tuple[FloatImage, FloatImage]:
+    """A change as large as the region, and its mean under the mask, still to be taken out."""
+    side = crop.region.width
+    if crop.field is None:
+        difference = resized(change, side)
+        return difference, _mean_under(mask, difference)
+    difference = into_field(change, crop.field, side)
+    lines = difference[crop.field :: 2]  # the others are not the field's to change
+    lines -= _mean_under(np.ascontiguousarray(mask[crop.field :: 2]), np.ascontiguousarray(lines))
+    return difference, np.zeros(3, np.float32)
 
 
 def face_mask(face: Face, region: Region) -> Mask:
@@ -181,8 +193,10 @@ def _shared(number: int, masks: Sequence[Mask], crops: Sequence[FaceCrop]) -> Ma
 
 
 def _overlaps(number: int, crops: Sequence[FaceCrop]) -> Iterator[tuple[int, Region]]:
-    a = crops[number].region
+    a, field = crops[number].region, crops[number].field
     for other, crop in enumerate(crops):
+        if (field, crop.field) in ((0, 1), (1, 0), (None, 1)):
+            continue  # they share no line, or what they do is known from the other field
         b = crop.region
         common = Region(max(a.x0, b.x0), max(a.y0, b.y0), min(a.x1, b.x1), min(a.y1, b.y1))
         if other != number and common.width > 0 and common.height > 0:

@@ -54,6 +54,8 @@ def open_canvas(frame: Frame) -> Canvas:
 class ArrayCanvas:
     """A canvas on an RGB array. Region coordinates are upright, the array is as stored."""
 
+    interlaced = False
+
     def __init__(self, image: ByteImage, orientation: int = 1) -> None:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(
@@ -104,6 +106,7 @@ class FrameCanvas:
         self._writable = False
         sides = (picture.width, picture.height)
         self.width, self.height = sides[::-1] if swaps_sides(orientation) else sides
+        self.interlaced = bool(picture.interlaced_frame) and not swaps_sides(orientation)
 
     def rgb(self) -> ByteImage:
         converted = reformatter().reformat(
