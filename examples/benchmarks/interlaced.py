@@ -72,10 +72,9 @@ def gains(pipeline: FaceDeblurPipeline, files: Sequence[Path], distance: float) 
         height, width = image.shape[:2]
         face = Face(Box(0.3 * width, 0.26 * height, 0.7 * width, 0.76 * height))
         before = psnr(image, sharp)
-        row = [before]
-        for crops in ([cut(ArrayCanvas(image), face)], cut_all(ArrayCanvas(image), face)):
-            row.append(psnr(pasted(pipeline, image, crops), sharp) - before)
-        rows.append(row)
+        canvas = ArrayCanvas(image)
+        ways = ([cut(canvas, face)], cut_all(canvas, face))
+        rows.append([before, *(psnr(pasted(pipeline, image, way), sharp) - before for way in ways)])
     return [float(value) for value in np.mean(rows, axis=0)]
 
 
