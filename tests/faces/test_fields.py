@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from fakes import FakeCanvas
@@ -47,10 +48,13 @@ def test_what_stands_still_is_not_combed(says: bool, level: int) -> None:
     assert not is_combed(noisy(STILL, level)[50:200, 70:190], interlaced=says)
 
 
-def test_nothing_but_noise_is_not_combed_unless_it_says_so() -> None:
-    assert not is_combed(noisy(np.full((64, 64, 3), 0.5, np.float32), 30), interlaced=False)
-    assert not is_combed(np.zeros((64, 64, 3), np.float32), interlaced=True)
-    assert not is_combed(np.ones((2, 2, 3), np.float32), interlaced=True)
+@pytest.mark.parametrize("says", [True, False])
+def test_what_only_looks_like_a_comb_is_none(says: bool) -> None:
+    dithered = STILL + 0.2 * np.sign(np.indices(STILL.shape[:2]).sum(axis=0) % 2 - 0.5)[..., None]
+    blurred = cv2.blur(STILL, (13, 1))
+    flat = np.full((64, 64, 3), 0.5, np.float32)
+    for image in (dithered, noisy(blurred, 8), noisy(flat, 30), flat, flat[:2, :2]):
+        assert not is_combed(np.asarray(image, np.float32), interlaced=says)
 
 
 @pytest.mark.parametrize(("side", "size"), [(128, 128), (127, 128), (300, 256), (60, 64)])
