@@ -27,7 +27,7 @@ def is_combed(image: FloatImage, *, interlaced: bool) -> bool:
         image: Untouched by any resizing.
         interlaced: Whether the picture says that it has fields; many do not say so.
     """
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
     lines, columns = _unrest(grey), _unrest(np.ascontiguousarray(grey.T))
     return lines > max(_COMBED[interlaced], _UNLIKE_COLUMNS * columns)
 
