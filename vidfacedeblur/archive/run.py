@@ -27,10 +27,9 @@ from vidfacedeblur.archive.space import free_bytes, readable
 from vidfacedeblur.archive.tables import Entry, entry_of
 from vidfacedeblur.archive.tasks import Extras, Setup, Task
 from vidfacedeblur.config import options_sha256
-from vidfacedeblur.errors import UNREADABLE, OutputError, WeightsError
-from vidfacedeblur.models import bundle
+from vidfacedeblur.errors import UNREADABLE, OutputError
+from vidfacedeblur.models.bundle import find_weights
 from vidfacedeblur.plan import Job, Plan
-from vidfacedeblur.provenance import file_sha256
 from vidfacedeblur.video import clear_leftovers
 
 NAME = "archive"
@@ -131,12 +130,8 @@ def options_of(setup: Setup) -> str:
         WeightsError: The weights are not there.
     """
     groups = (setup.model, setup.faces, setup.video)
-    path = setup.model.weights or bundle.bundled(setup.model.model)
-    try:
-        weights = None if path is None else file_sha256(path)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}") from error
-    return f"{options_sha256(groups)[:32]}{(weights or '')[:32]}"
+    weights = find_weights(setup.model.model, setup.model.weights)
+    return f"{options_sha256(groups)[:32]}{weights.sha256[:32]}"
 
 
 def choices_for(request: Request, known: dict[bytes, Row]) -> list[Choice]:

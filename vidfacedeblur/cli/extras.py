@@ -205,32 +205,6 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def signals_wait() -> Iterator[None]:
-    """SIGINT or SIGTERM: only afterwards. Second: end at once. In another thread: as before.
-
-    For what loads torch: an error that a handler raises inside of its C++ ends the process.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    waiting: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if waiting:
-            leave_at_once(128 + number)
-        waiting.append(number)
-
-    before = {number: signal.signal(number, handle) for number in _STOPPING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for late in waiting:
-            signal.raise_signal(late)
-
-
-@contextmanager
 def on_signals(first: Callable[[int], object]) -> Iterator[None]:
     """First SIGINT or SIGTERM: do this. Second: end at once. In another thread: as before."""
     if threading.current_thread() is not threading.main_thread():
@@ -248,6 +222,21 @@ def on_signals(first: Callable[[int], object]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """SIGINT or SIGTERM: only afterwards. Second: end at once. In another thread: as before.
+
+    For what loads torch: an error that a handler raises inside of its C++ ends the process.
+    """
+    waiting: list[int] = []
+    try:
+        with on_signals(waiting.append):
+            yield
+    finally:
+        for number in waiting:
+            signal.raise_signal(number)
 
 
 def event_file(
