@@ -19,6 +19,8 @@ from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.errors import EngineError, OptionError, first_line
 
 _CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 30.0
+"""For a question to a cluster; of these a busy machine takes ten to load Ray."""
 _STORE_BYTES = 80 << 20
 """Of a local object store: nearly the least that Ray takes; nothing is put there."""
 _QUIET = {
@@ -149,7 +151,7 @@ def _check_reachable(address: str, place: tuple[str, int]) -> None:
     asks = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check"]
     try:
         subprocess.run(
-            [*asks, "--address", at], capture_output=True, timeout=_CONNECT_SECONDS, check=True
+            [*asks, "--address", at], capture_output=True, timeout=_ANSWER_SECONDS, check=True
         )
     except subprocess.SubprocessError as error:
         raise EngineError(
