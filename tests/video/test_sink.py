@@ -219,6 +219,40 @@ def test_a_loss_is_named(make_clip: Make, run: Go, tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.mkv", "b.mp4"]
 
 
+def _late_by_an_edit_list(path: Path, target: Path, seconds: int) -> None:
+    """Copy a clip so that the first seconds of its sound are hidden, as a cut without encoding."""
+    with av.open(str(path)) as whole, av.open(str(target), "w") as cut:
+        copies: Any = [cut.add_stream_from_template(stream) for stream in whole.streams]
+        for packet in whole.demux():
+            if packet.dts is None:
+                continue
+            copy = copies[packet.stream_index]
+            if copy.type == "audio":
+                shift = round(seconds / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+            packet.stream = copy
+            cut.mux(packet)
+
+
+def test_sound_that_an_edit_list_hides_delays_nothing(
+    make_clip: Make, run: Go, tmp_path: Path, packets: Callable[..., Any]
+) -> None:
+    _late_by_an_edit_list(
+        make_clip(tmp_path / "whole.mp4", frames=50, sound=True), tmp_path / "a.mp4", 1
+    )
+    kept = run(tmp_path / "a.mp4", tmp_path / "b.mp4", strict=True).written
+    assert packets(kept, "audio") == packets(tmp_path / "a.mp4", "audio")
+    with pytest.raises(LossError, match=r"4\d packets of sound from before the beginning"):
+        run(tmp_path / "a.mp4", tmp_path / "c.mkv", strict=True)
+    for suffix in (".mkv", ".ts"):
+        out = run(tmp_path / "a.mp4", tmp_path / f"d{suffix}").written
+        with av.open(str(out)) as container:
+            video = container.streams.video[0]
+            first = next(container.demux(video))
+            begin = container.start_time or 0
+            assert first.pts * first.time_base - Fraction(begin, av.time_base) < Fraction(1, 10)
+
+
 def test_depth_that_cannot_be_kept_is_named(make_clip: Make, run: Go, tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mkv", pix_fmt="yuv444p10le", settings={})
     result = run(path, tmp_path / "b.mkv", encoder="mpeg4")

@@ -25,6 +25,11 @@ _COVER_HOLDERS = frozenset({"mp4"})
 _COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 
 
+_PREROLL = 0.05
+"""Seconds of sound before the first that is heard, which set a decoder going; Apple's AAC has 2,112
+samples of it."""
+
+
 class Copies:
     """The streams of an output that take over packets of an input as they are."""
 
@@ -35,6 +40,7 @@ class Copies:
         self._streams: dict[int, Stream] = {}  # by index in the input
         self._last: dict[int, int] = {}  # decoding times
         self._moved = 0
+        self._hidden = 0
 
     @property
     def kinds(self) -> Counter[str]:
@@ -72,7 +78,7 @@ class Copies:
         """Write packets of the input; those of streams without room are left out."""
         for packet in packets:
             stream = self._streams.get(packet.stream_index)
-            if stream is not None:
+            if stream is not None and self._has_place_for(packet):
                 if stream.type == "audio" and packet.pts is not None:
                     # Sound is never reordered, but damaged files say so; QuickTime believes the
                     # decoding times.
@@ -85,9 +91,29 @@ class Copies:
 
     def losses(self) -> list[str]:
         """What could not be kept, in one line each."""
-        if not self._moved:
-            return []
-        return [f"{self._moved} packets of other streams had times that ran backwards; moved"]
+        said = []
+        if self._moved:
+            said.append(
+                f"{self._moved} packets of other streams had times that ran backwards; moved"
+            )
+        if self._hidden:
+            said.append(
+                f"{self._hidden} packets of sound from before the beginning, which the input hides"
+                " (.mp4 and .mov alone can)"
+            )
+        return said
+
+    def _has_place_for(self, packet: av.Packet[Any]) -> bool:
+        """Whether the output can hold what an edit list hides before the beginning.
+
+        Elsewhere than in QuickTime's family it would be heard, and all else come later for it.
+        """
+        if not packet.is_discard or packet.pts is None or self._container.muxer in QUICKTIME:
+            return True
+        if (packet.pts + (packet.duration or 0)) * packet.time_base > -_PREROLL:
+            return True
+        self._hidden += 1
+        return False
 
     def _keep_rising(self, packet: av.Packet[Any]) -> None:
         """Most muxers give up at a decoding time that does not rise."""
