@@ -31,7 +31,9 @@ from vidfacedeblur.config import (
     options_sha256,
 )
 from vidfacedeblur.deblur import open_deblurrer
-from vidfacedeblur.engines import choose, mtcnn_specs, open_network
+from vidfacedeblur.engines import Choice, NetworkSpec, choose, mtcnn_specs, open_network
+from vidfacedeblur.engines.by_size import BySize
+from vidfacedeblur.engines.threads import default_threads
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.faces import (
     FaceFinder,
@@ -57,6 +59,7 @@ from vidfacedeblur.types import (
     ByteImage,
     Face,
     FrameResult,
+    Network,
     RunSummary,
 )
 from vidfacedeblur.video import Sink, SourceInfo, open_job
@@ -123,10 +126,7 @@ class FaceDeblurPipeline:
         with ExitStack() as stack:
             self.deblurrer = open_deblurrer(found, choice, threads=threads, on_status=say)
             stack.callback(self.deblurrer.close)
-            nets = [
-                OneAtATime(open_network(spec, choice, threads=threads, on_status=say))
-                for spec in mtcnn_specs()
-            ]
+            nets = [OneAtATime(net) for net in _detector_networks(choice, threads, say)]
             for net in nets:
                 stack.callback(net.close)
             self._detector = MtcnnDetector(*nets)
@@ -393,3 +393,19 @@ class FaceDeblurPipeline:
         sharp = sharpness(work.canvas, face.box)
         weight = need(sharp) if self.faces.gate == "auto" else 1.0
         return replace(face, sharpness=sharp, weight=weight)
+
+
+def _detector_networks(
+    choice: Choice, threads: int | None, say: Callable[[str], None]
+) -> list[Network]:
+    """P-, R- and O-Net. Threads that help with little cost more than they save; see `BySize`."""
+
+    def opened(spec: NetworkSpec, threads: int | None) -> Network:
+        return open_network(spec, choice, threads=threads, on_status=say)
+
+    pnet, rnet, onet = mtcnn_specs()
+    # Torch's number of threads is the whole process's.
+    if choice.engine != "openvino" or (threads or default_threads()) == 1:
+        return [opened(spec, threads) for spec in (pnet, rnet, onet)]
+    # O-Net is mostly given the one face that is followed, R-Net all that a search proposes.
+    return [BySize(opened(pnet, 1), opened(pnet, threads)), opened(rnet, threads), opened(onet, 1)]

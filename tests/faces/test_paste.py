@@ -187,3 +187,12 @@ def test_fifty_faces() -> None:
     paste_all(canvas, crops, [textured(crop) for crop in crops], strength=1.0)
     assert len(canvas.added) == 50
     assert np.isfinite(canvas.image).all()
+
+
+def test_the_mean_of_a_large_face_is_taken_out_as_well() -> None:
+    """Its pixels are summed in parts."""
+    canvas = FakeCanvas(np.full((900, 900, 3), 0.5, np.float32))
+    crop = cut(canvas, Face(Box(200, 200, 700, 700)), largest=896)
+    shift = np.array([0.1, -0.05, 0.02], np.float32)
+    paste_all(canvas, [crop], [crop.image + shift], strength=1.0)
+    np.testing.assert_allclose(canvas.image, 0.5, atol=1e-4)

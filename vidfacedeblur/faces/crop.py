@@ -115,9 +115,10 @@ def read_region(canvas: Canvas, region: Region) -> FloatImage:
     """
     inside = visible(region, canvas)
     image = canvas.read(inside)
-    image = _extended(image, inside.y0 - region.y0, region.y1 - inside.y1)
-    sideways = _extended(image.transpose(1, 0, 2), inside.x0 - region.x0, region.x1 - inside.x1)
-    return np.ascontiguousarray(sideways.transpose(1, 0, 2))
+    above, below = inside.y0 - region.y0, region.y1 - inside.y1
+    before, after = inside.x0 - region.x0, region.x1 - inside.x1
+    image = _extended(image, (above, below, 0, 0), len(image))
+    return np.ascontiguousarray(_extended(image, (0, 0, before, after), inside.width))
 
 
 def resized(image: FloatImage, side: int) -> FloatImage:
@@ -147,10 +148,11 @@ def whole_pixels(square: Box, side: int, canvas: Canvas) -> Region:
     return Region(left, top, left + side, top + side)
 
 
-def _extended(image: FloatImage, before: int, after: int) -> FloatImage:
-    """Add rows before and after an image."""
-    if not before and not after:
+def _extended(image: FloatImage, edges: tuple[int, int, int, int], there: int) -> FloatImage:
+    """Add rows above and below, and columns before and after, of which `there` are given."""
+    if not any(edges):
         return image
-    # A second reflection of the same few rows would look like a texture.
-    reflects = max(before, after) < len(image)
-    return np.pad(image, ((before, after), (0, 0), (0, 0)), mode="reflect" if reflects else "edge")
+    # A second reflection of the same few rows would look like a texture. By cv2: numpy's `pad`
+    # takes several times as long.
+    how = cv2.BORDER_REFLECT_101 if max(edges) < there else cv2.BORDER_REPLICATE
+    return np.asarray(cv2.copyMakeBorder(image, *edges, how), np.float32)
