@@ -93,6 +93,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 def _build(args: argparse.Namespace) -> None:
     _check_options(args)
     from vidfacedeblur.engines import choose, open_network
+    from vidfacedeblur.engines.or_torch import TensorRTOrTorch
     from vidfacedeblur.engines.tensorrt import TensorRTNetwork
 
     choice = choose(args.engine, args.device)
@@ -101,11 +102,11 @@ def _build(args: argparse.Namespace) -> None:
     for spec in _specs(args):
         begin = time.perf_counter()
         network = open_network(spec, choice, threads=args.threads, on_status=_say)
-        if isinstance(network, TensorRTNetwork) and spec.plan_per_side:
+        if isinstance(network, TensorRTNetwork | TensorRTOrTorch) and spec.plan_per_side:
             for side in args.sizes:
                 network.prepare(side)
         network.close()
-        _say(f"{spec.name}: ready for {choice.engine}, {time.perf_counter() - begin:.1f} s")
+        _say(f"{spec.name}: ready for {network.engine}, {time.perf_counter() - begin:.1f} s")
 
 
 def _list(args: argparse.Namespace) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
-from vidfacedeblur.errors import EngineError
+from vidfacedeblur.errors import EngineError, first_line
 
 _DEVICES = Path("/dev")
 _DRIVERS = ("nvidia*", "dxg", "kfd", "nvhost*", "nvgpu*", "nvmap")
 """Devices of which one is there where Linux has a driver for a GPU that torch can use: NVIDIA's,
 also under Windows and on a Jetson, and AMD's."""
+
+_reasons: list[str] = []
+"""Why torch finds no GPU, which it says once in a process."""
 
 loading: Callable[[], AbstractContextManager[object]] = nullcontext
 """Surrounds the loading. For programs whose handlers of signals raise errors: one that is raised
@@ -45,12 +49,39 @@ def cuda_problem(device: str) -> str | None:
         if sys.platform == "linux" and not _has_driver():
             return f"torch {version} finds no GPU or driver"
     torch = load_torch()
-    if not torch.cuda.is_available():
-        built = "has no CUDA support" if torch.version.cuda is None else "finds no GPU or driver"
-        return f"torch {version} {built}"
+    if not _available(torch):
+        if torch.version.cuda is None:
+            return f"torch {version} has no CUDA support"
+        return ": ".join([f"torch {version} finds no GPU or driver", *_reasons])
     number = int(device.partition(":")[2] or 0)
     if number >= torch.cuda.device_count():
         return f"there are {torch.cuda.device_count()} GPUs, numbered from 0"
+    return _failure(torch, device)
+
+
+def _available(torch: Any) -> bool:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        available = bool(torch.cuda.is_available())
+    # As "CUDA initialization: The NVIDIA driver on your system is too old (found version 12040).
+    # Please update your GPU driver by ..."
+    said = [str(one.message).removeprefix("CUDA initialization: ") for one in told]
+    _reasons.extend(text.partition(". ")[0] for text in said[:1])
+    return available
+
+
+def _failure(torch: Any, device: str) -> str | None:
+    """What goes wrong in the least that a GPU can do.
+
+    torch counts GPUs that it has no kernels for, and those that another process keeps to itself or
+    has filled; it also counts them in a forked process, where it can use none.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the same
+        try:
+            torch.ones(1, device=device).sum().item()
+        except RuntimeError as error:
+            return first_line(error)
     return None
 
 

@@ -90,9 +90,14 @@ def cached(
 
 
 def forget(path: Path) -> None:
-    """Remove a cached file that proved unreadable, so that it is made again."""
-    path.unlink(missing_ok=True)
-    path.with_suffix(".json").unlink(missing_ok=True)
+    """Remove a cached file that proved unreadable, so that it is made again.
+
+    Raises:
+        EngineError: The folder cannot be written to.
+    """
+    with _folder_errors(path.parent):
+        path.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def entries() -> list[Entry]:

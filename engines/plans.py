@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from vidfacedeblur.engines.spec import NetworkSpec
-from vidfacedeblur.errors import EngineError
+from vidfacedeblur.errors import EngineError, EngineUnavailableError
 
 _log = logging.getLogger(__name__)
 _INSTALL = "pip install 'vidfacedeblur[tensorrt]'"
-_NO_RTX = {(7, 0), (8, 0), (9, 0), (10, 0), (10, 3)}
-"""V100, A100, H100 and H200, B200, B300: not in the support matrix of TensorRT-RTX, and on an H200
+_TURING = (7, 5)
+"""The oldest that TensorRT-RTX runs on, and only if its plan was made for that alone."""
+_NO_RTX = {(8, 0), (9, 0), (10, 0), (10, 3)}
+"""A100, H100 and H200, B200, B300: not in the support matrix of TensorRT-RTX, and on an H200
 version 1.7 failed."""
 WORKSPACE_BYTES = 2 << 30
 LEVEL = 3
@@ -54,12 +56,26 @@ def tensorrt_problem(capability: tuple[int, int] | None = None) -> str | None:
         return f"it is not installed; {_INSTALL}"
     except ImportError as error:
         return f"it cannot be loaded ({error}); {_INSTALL}"
-    if name == "tensorrt_rtx" and capability in _NO_RTX:
+    if name == "tensorrt_rtx" and capability and (capability in _NO_RTX or capability < _TURING):
         return (
             "tensorrt-rtx does not run on this GPU (compute capability"
             f" {capability[0]}.{capability[1]}); {_INSTALL}"
         )
     return None
+
+
+def begun(kind: Callable[[Any], Any], logger: Any) -> Any:
+    """TensorRT's builder or runtime.
+
+    Raises:
+        EngineUnavailableError: It does not start, as with a driver older than its CUDA needs.
+    """
+    try:
+        return kind(logger)
+    except (TypeError, RuntimeError) as error:  # the first is what the bindings make of a null
+        raise EngineUnavailableError(
+            "TensorRT does not start with this GPU and driver; use --engine torch"
+        ) from error
 
 
 def build_plan(
@@ -69,6 +85,7 @@ def build_plan(
     side: int | None,
     *,
     half: bool,
+    capability: tuple[int, int] | None = None,
     logger: Any = None,
     timing_cache: Path | None = None,
     on_progress: Callable[[float], None] = lambda share: None,
@@ -81,6 +98,7 @@ def build_plan(
         spec: The network that was exported.
         side: Height and width of the plan, or None for a range of both.
         half: Whether its convolutions must be in float16.
+        capability: The GPU's compute capability; None: of any.
         logger: TensorRT's own; None makes one that prints errors.
         timing_cache: File of measured kernels that is used and added to, so that a second build is
             faster; None, or ``tensorrt_rtx``, which has none without a GPU: not used.
@@ -90,7 +108,7 @@ def build_plan(
         EngineError: The network cannot be parsed or built, or is not of the precision asked for.
     """
     logger = logger or trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
+    builder = begun(trt.Builder, logger)
     # In TensorRT 11 networks are always strongly typed; where the flag exists it is still taken.
     flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = builder.create_network(0 if flag is None else 1 << int(flag))
@@ -103,6 +121,9 @@ def build_plan(
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     config.builder_optimization_level = LEVEL
+    if trt.__name__ == "tensorrt_rtx" and capability == _TURING:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(trt.ComputeCapability.SM75, 0)
     monitor = _monitor(trt, on_progress)
     config.progress_monitor = monitor
     profile = builder.create_optimization_profile()

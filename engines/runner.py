@@ -15,6 +15,7 @@ from vidfacedeblur.errors import EngineError
 _log = logging.getLogger(__name__)
 
 
+_NO_MEMORY = "the GPU has not enough memory for TensorRT; use --engine torch"
 _MOST_SHAPES = 4
 """Recorded shapes that a plan keeps, each with a context and its scratch memory."""
 
@@ -28,24 +29,24 @@ class Runner:
 
     Args:
         trt: The ``tensorrt`` or ``tensorrt_rtx`` module.
-        logger: TensorRT's own.
+        runtime: Its runtime, made on that device.
         plan: What `plans.build_plan` made.
         device: ``cuda`` or ``cuda:N``.
         graphs: Record a CUDA graph for each shape and replay it: for plans of few shapes.
     """
 
     def __init__(
-        self, trt: Any, logger: Any, plan: bytes, device: str, *, graphs: bool = False
+        self, trt: Any, runtime: Any, plan: bytes, device: str, *, graphs: bool = False
     ) -> None:
         self._device = torch.device(device)
         self._graphs = graphs
         with torch.cuda.device(self._device):
-            self._runtime = trt.Runtime(logger)
-            engine = self._runtime.deserialize_cuda_engine(plan)
+            engine = runtime.deserialize_cuda_engine(plan)
             if engine is None:
                 raise UnreadablePlanError(
                     "TensorRT cannot load its plan on this GPU; use --engine torch"
                 )
+            self._runtime = runtime  # must outlive its engines
             self._engine = engine
             self._any = None if graphs else self._context()
             self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
@@ -65,7 +66,10 @@ class Runner:
             EngineError: It is not, or TensorRT fails.
         """
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
-            shape = self._shape(batch.shape)
+            try:
+                shape = self._shape(batch.shape)
+            except torch.OutOfMemoryError as error:
+                raise EngineError(_NO_MEMORY) from error
             shape.staged.copy_(torch.from_numpy(np.ascontiguousarray(batch)))
             shape.images.copy_(shape.staged, non_blocking=True)
             shape.begun.record(self._stream)
@@ -96,7 +100,7 @@ class Runner:
     def _context(self) -> Any:
         context = self._engine.create_execution_context()
         if context is None:
-            raise EngineError("the GPU has not enough memory for TensorRT; use --engine torch")
+            raise EngineError(_NO_MEMORY)
         return context
 
 
@@ -117,15 +121,19 @@ class _Shape:
             raise EngineError(f"TensorRT's plan does not take the shape {shape}")
         self.staged = torch.empty(shape, pin_memory=True)
         self.images = torch.zeros(shape, device=device)
-        context.set_tensor_address(name, self.images.data_ptr())
+        self._bind(name, self.images)
         self.outputs, self.received = [], []
         for output in outputs:
             size = tuple(context.get_tensor_shape(output))
             self.outputs.append(torch.empty(size, device=device))
             self.received.append(torch.empty(size, pin_memory=True))
-            context.set_tensor_address(output, self.outputs[-1].data_ptr())
+            self._bind(output, self.outputs[-1])
         self.begun = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         self.ended = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+    def _bind(self, name: str, tensor: torch.Tensor) -> None:
+        if not self._context.set_tensor_address(name, tensor.data_ptr()):
+            raise EngineError(f"TensorRT's plan does not take memory for {name}")
 
     def run(self, stream: torch.cuda.Stream) -> None:
         """Queue the network on a stream."""

@@ -22,6 +22,8 @@ class Choice:
     device: str
     passed_over: tuple[str, ...] = ()
     """Better choices that cannot be used, each with the reason, in one line."""
+    or_torch: bool = False
+    """Whether torch takes over where the engine fails, because nobody asked for it by name."""
 
 
 def choose(engine: str, device: str) -> Choice:
@@ -54,7 +56,7 @@ def _on_gpu(engine: str, device: str) -> Choice:
         return Choice("torch", device)
     problem = tensorrt_problem(capability(device))
     if problem is None:
-        return Choice("tensorrt", device)
+        return Choice("tensorrt", device, or_torch=engine == "auto")
     if engine == "tensorrt":
         raise EngineUnavailableError(f"engine tensorrt cannot be used: {problem}")
     return Choice("torch", device, (f"tensorrt: {problem}",))
@@ -94,6 +96,10 @@ def open_network(
     if choice.engine == "openvino":
         return open_openvino(spec, threads=threads, on_status=on_status)
     load_torch()
+    if choice.engine == "tensorrt" and choice.or_torch:
+        from vidfacedeblur.engines.or_torch import TensorRTOrTorch
+
+        return TensorRTOrTorch(spec, choice.device, on_status=on_status)
     if choice.engine == "tensorrt":
         from vidfacedeblur.engines.tensorrt import TensorRTNetwork
 

@@ -22,6 +22,7 @@ from vidfacedeblur.engines.parity import reference, worst_psnr
 from vidfacedeblur.engines.plans import (
     LEVEL,
     WORKSPACE_BYTES,
+    begun,
     build_plan,
     load_tensorrt,
     profile_shapes,
@@ -34,6 +35,7 @@ from vidfacedeblur.errors import EngineError, EngineUnavailableError
 
 _log = logging.getLogger(__name__)
 _LEAST_PSNR = 50.0
+_DRIVER = Path("/sys/module/nvidia/version")
 
 
 class TensorRTNetwork:
@@ -65,6 +67,8 @@ class TensorRTNetwork:
         self._on_status = on_status
         self._graphs = graphs
         self._logger = self._trt.Logger(self._trt.Logger.ERROR)
+        with torch.cuda.device(self.device):
+            self._runtime = begun(self._trt.Runtime, self._logger)
         self._runners: dict[int | None, Runner] = {}
         self._closed = False
         self.device_ms = 0.0
@@ -110,10 +114,10 @@ class TensorRTNetwork:
         return self._runners[side]
 
     def _load(self, plan: bytes, side: int | None) -> Runner:
-        # TensorRT-RTX compiles its kernels while it runs, and records graphs by itself.
-        graphs = self._graphs and self._trt.__name__ == "tensorrt"
-        graphs = graphs and (side or self._spec.side) is not None
-        return Runner(self._trt, self._logger, plan, self.device, graphs=graphs)
+        # TensorRT-RTX compiles kernels and takes memory while it runs, which no recording bears;
+        # the detector's networks have few kernels, and batches of all sizes.
+        graphs = self._graphs and self._trt.__name__ == "tensorrt" and side is not None
+        return Runner(self._trt, self._runtime, plan, self.device, graphs=graphs)
 
     def _plan(self, side: int | None) -> Path:
         """The cached plan for a size; one that was just built has been compared with torch."""
@@ -131,7 +135,8 @@ class TensorRTNetwork:
             "workspace": WORKSPACE_BYTES,
             "level": LEVEL,
             "gpu": torch.cuda.get_device_name(self.device),
-            "sm": torch.cuda.get_device_capability(self.device),
+            "sm": self._capability(),
+            "driver": _driver(),
         }
 
         def make(path: Path) -> None:
@@ -144,6 +149,9 @@ class TensorRTNetwork:
             make,
             on_make=lambda: self._say(side, ""),
         )
+
+    def _capability(self) -> tuple[int, int]:
+        return torch.cuda.get_device_capability(self.device)
 
     def _say(self, side: int | None, done: str) -> None:
         size = f"{side} px" if side else "any size"
@@ -185,10 +193,19 @@ class TensorRTNetwork:
                 self._spec,
                 side,
                 half=half,
+                capability=self._capability(),
                 logger=self._logger,
                 timing_cache=self._timings(),
                 on_progress=_quarters(lambda text: self._say(side, text)),
             )
+
+
+def _driver() -> str:
+    """Major version of NVIDIA's driver; empty where the system does not tell, as under Windows."""
+    try:
+        return _DRIVER.read_text(encoding="ascii").partition(".")[0].strip()
+    except OSError:
+        return ""
 
 
 def _quarters(say: Callable[[str], None]) -> Callable[[float], None]:

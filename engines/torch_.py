@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from vidfacedeblur.engines.batches import Batch, Outputs, filled_up, in_steps
 from vidfacedeblur.engines.before_torch import Threads, cuda_problem
 from vidfacedeblur.engines.spec import NetworkSpec
 from vidfacedeblur.engines.threads import default_threads
-from vidfacedeblur.errors import EngineError, EngineUnavailableError
+from vidfacedeblur.errors import EngineError, EngineUnavailableError, first_line
 
 _log = logging.getLogger(__name__)
 _MOST_GRAPHS = 24
@@ -56,14 +57,44 @@ class TorchNetwork:
         few_shapes = spec.side is not None or spec.plan_per_side
         self._graphed = graphs and few_shapes and device != "cpu"
         self._graphs: OrderedDict[tuple[int, ...], _Graph] = OrderedDict()
-        # Graphs never run at once, so that one pool of memory serves all.
+        # Graphs never run at once, so that one pool of memory serves all; with it goes one stream.
+        # Torch's own would be that of the first GPU that anything was recorded on.
         self._pool = torch.cuda.graph_pool_handle() if self._graphed else None
+        self._aside: Any = None
+        if self._graphed:
+            self._aside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
 
     def __call__(self, batch: Batch) -> Outputs:
         if self._module is None:
             raise EngineError("the network was closed")
         Threads.need("torch")
-        return in_steps(self._replayed if self._graphed else self._run, batch, self._batch)
+        while True:
+            try:
+                return in_steps(self._replayed if self._graphed else self._run, batch, self._batch)
+            except torch.OutOfMemoryError as error:
+                reason = first_line(error)
+            self._make_room(batch, reason)
+
+    def _make_room(self, batch: Batch, reason: str) -> None:
+        """Do without recordings, then with smaller batches: a GPU may have other users.
+
+        Raises:
+            EngineError: There is nothing left to do without.
+        """
+        if self._graphs or self._graphed:
+            self._graphed = False
+            self._graphs.clear()
+        else:
+            tried = min(len(batch), self._batch)
+            if tried == 1:
+                height, width = batch.shape[2:]
+                raise EngineError(
+                    f"the GPU has not enough memory for {width}x{height} pixels ({reason}); use"
+                    " --device cpu"
+                )
+            self._batch = tried // 2
+        torch.cuda.empty_cache()
+        _log.info("less at once: %s", reason)
 
     @torch.inference_mode()
     def _run(self, batch: Batch) -> Outputs:
@@ -79,7 +110,11 @@ class TorchNetwork:
         if full.shape not in self._graphs:
             assert self._module is not None
             try:
-                self._graphs[full.shape] = _Graph(self._module, full.shape, self.device, self._pool)
+                self._graphs[full.shape] = _Graph(
+                    self._module, full.shape, self.device, self._aside, self._pool
+                )
+            except torch.OutOfMemoryError:
+                raise
             except RuntimeError as error:
                 _log.info("no CUDA graph: %s", error)
                 self._graphed = False
@@ -99,8 +134,28 @@ class TorchNetwork:
 def _float32() -> Iterator[None]:
     """Keep convolutions on GPUs from rounding float32 to ten bits, as they do by default."""
     # The setting is the whole process's: a thread must not restore what another has set.
-    with _setting, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with _setting, _no_tf32():
         yield
+
+
+def _no_tf32() -> AbstractContextManager[None]:
+    cudnn: Any = torch.backends.cudnn
+    try:
+        _ = cudnn.allow_tf32
+    except RuntimeError:  # the program around has set it for each kind of operation, the new way
+        return _by_operation(cudnn.conv)
+    flags: AbstractContextManager[None] = cudnn.flags(enabled=True, allow_tf32=False)
+    return flags
+
+
+@contextlib.contextmanager
+def _by_operation(convolutions: Any) -> Iterator[None]:
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        convolutions.fp32_precision = before
 
 
 def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -111,12 +166,13 @@ def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 class _Graph:
     """A network's kernels for one shape of input, recorded once and replayed."""
 
-    def __init__(self, module: nn.Module, shape: tuple[int, ...], device: str, pool: Any) -> None:
+    def __init__(
+        self, module: nn.Module, shape: tuple[int, ...], device: str, aside: Any, pool: Any
+    ) -> None:
         self._device = torch.device(device)
         with torch.cuda.device(self._device), _float32():
             images = torch.zeros(shape, device=self._device)
             self._input = images.to(memory_format=torch.channels_last)
-            aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
                 for _ in range(3):  # libraries choose their kernels in the first runs
@@ -124,7 +180,9 @@ class _Graph:
             torch.cuda.current_stream().wait_stream(aside)
             self._graph = torch.cuda.CUDAGraph()
             # Other threads may allocate meanwhile: theirs is not recorded, and no error.
-            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(
+                self._graph, pool=pool, stream=aside, capture_error_mode="thread_local"
+            ):
                 self._outputs = as_tuple(module(self._input))
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, ...]:

@@ -81,6 +81,8 @@ def test_calls_of_a_network_never_overlap() -> None:
     in_threads(*[call] * 6)
     assert slow.most == 1
     assert results == [48.0] * 6
+    slow.engine = "another"  # which took over
+    assert network.engine == "another"
 
 
 class Recorder:

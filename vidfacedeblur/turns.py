@@ -67,7 +67,14 @@ class OneAtATime:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._lock = FairLock()
-        self.engine, self.device = network.engine, network.device
+
+    @property
+    def engine(self) -> str:
+        return self._network.engine  # another may take over from one that fails
+
+    @property
+    def device(self) -> str:
+        return self._network.device
 
     def __call__(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with self._lock:

@@ -264,10 +264,13 @@ class Canvas(Protocol):
 class Network(Protocol):
     """A network made ready to run: arrays in, arrays out, float32, batch first."""
 
-    engine: str
-    """Name of the engine that runs it."""
-    device: str
-    """Where it runs."""
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs it."""
+
+    @property
+    def device(self) -> str:
+        """Where it runs."""
 
     def __call__(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """Run on (N, C, H, W) float32; one array per output of the network."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,15 +14,30 @@ from vidfacedeblur.engines import before_torch
 from vidfacedeblur.engines.before_torch import cuda_problem, torch_version
 
 
+class Number:
+    def sum(self) -> Number:
+        return self
+
+    def item(self) -> float:
+        return 1.0
+
+
+def gpu(**changed: Any) -> SimpleNamespace:
+    """torch, with a GPU that works but for what is changed."""
+    is_available = changed.pop("is_available", lambda: True)
+    cuda = SimpleNamespace(is_available=is_available, device_count=lambda: 1)
+    values = {"ones": lambda _, device: Number(), "version": SimpleNamespace(cuda="13.0")}
+    return SimpleNamespace(cuda=cuda, **(values | changed))
+
+
 @pytest.fixture
 def loaded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The modules that are loaded from now on, torch not being there yet; it has one GPU."""
     names: list[str] = []
-    cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: 1)
 
     def load(name: str) -> SimpleNamespace:
         names.append(name)
-        return SimpleNamespace(cuda=cuda)
+        return gpu()
 
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.setattr(before_torch, "import_module", load)
@@ -55,6 +72,51 @@ def test_where_there_may_be_one_torch_is_asked(
     monkeypatch.setattr(before_torch, "_has_driver", lambda: False)
     monkeypatch.setattr(sys, "platform", "win32")  # where no folder of devices tells
     assert cuda_problem("cuda") is None
+
+
+def test_a_driver_that_is_too_old_is_called_that_every_time_and_nothing_else_is_said(
+    loaded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def is_available() -> bool:
+        if not told:  # torch says it once
+            told.append(
+                "CUDA initialization: The NVIDIA driver on your system is too old (found version"
+                " 12040). Please update your GPU driver by downloading and installing a new"
+                " version from the URL: http://www.nvidia.com/Download/index.aspx Alternatively, go"
+            )
+            warnings.warn(told[0], stacklevel=1)
+        return False
+
+    monkeypatch.setattr(before_torch, "_reasons", [])
+    monkeypatch.setattr(before_torch, "torch_version", lambda: "2.13.0")
+    monkeypatch.setattr(before_torch, "_has_driver", lambda: True)
+    monkeypatch.setattr(before_torch, "import_module", lambda _: gpu(is_available=is_available))
+    for _ in range(2):
+        assert cuda_problem("cuda") == (
+            "torch 2.13.0 finds no GPU or driver: The NVIDIA driver on your system is too old"
+            " (found version 12040)"
+        )
+
+
+def test_a_gpu_that_is_there_but_cannot_be_used_is_a_problem(
+    loaded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ones(_: int, device: str) -> None:
+        asked.append(device)
+        warnings.warn("Found GPU0 which is of cuda capability 6.1.", stacklevel=1)
+        raise RuntimeError("CUDA error: no kernel image is available for execution\nCUDA kernel")
+
+    monkeypatch.setattr(before_torch, "torch_version", lambda: "2.13.0")
+    monkeypatch.setattr(before_torch, "_has_driver", lambda: True)
+    monkeypatch.setattr(before_torch, "import_module", lambda _: gpu(ones=ones))
+    said = "CUDA error: no kernel image is available for execution"
+    assert cuda_problem("cuda:0") == said
+    assert before_torch.capability("cuda") is None
+    assert asked == ["cuda:0", "cuda"]
 
 
 @pytest.mark.parametrize(

@@ -250,3 +250,14 @@ def test_without_a_home_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "pwd", None)  # who asks for it finds no such user
     with pytest.raises(EngineError, match="set VIDFACEDEBLUR_CACHE"):
         make()
+
+
+def test_what_cannot_be_forgotten_names_the_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(EngineError, match=f"{folder}.*Read-only.*VIDFACEDEBLUR_CACHE"):
+        cache.forget(folder / "a.engine")

@@ -37,6 +37,7 @@ def test_the_best_is_taken(asked: tuple[str, str], got: tuple[str, str]) -> None
     choice = select.choose(*asked)
     assert (choice.engine, choice.device) == got
     assert choice.passed_over == ()
+    assert choice.or_torch == (asked[0] == "auto" and got[0] == "tensorrt")
 
 
 @pytest.mark.usefixtures("machine")
@@ -75,8 +76,11 @@ def test_rtx_is_passed_over_where_it_does_not_run(
     assert "compute capability 9.0" in choice.passed_over[0]
     with pytest.raises(EngineUnavailableError, match=r"rtx does not run .* pip install"):
         select.choose("tensorrt", "cuda")
-    monkeypatch.setattr(select, "capability", lambda _: (8, 9))
-    assert select.choose("auto", "auto").engine == "tensorrt"
+    monkeypatch.setattr(select, "capability", lambda _: (6, 1))
+    assert select.choose("auto", "auto").engine == "torch"
+    for runs in ((7, 5), (8, 9)):
+        monkeypatch.setattr(select, "capability", lambda _, runs=runs: runs)
+        assert select.choose("auto", "auto").engine == "tensorrt"
 
 
 def test_what_is_there_but_cannot_be_loaded_is_not_called_missing(

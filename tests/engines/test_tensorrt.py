@@ -78,6 +78,18 @@ def test_a_plan_that_would_lose_half_precision_is_refused(
         build_plan(trt, small_onnx[False], small_spec(), 64, half=True)
 
 
+def test_turing_gets_a_plan_of_its_own(trt: Any, small_onnx: dict[bool, bytes]) -> None:
+    if trt.__name__ != "tensorrt_rtx":
+        pytest.skip("TensorRT builds for the GPU that is there")
+    spec = small_spec()
+    plans = {
+        capability: build_plan(trt, small_onnx[True], spec, 64, half=True, capability=capability)
+        for capability in (None, (7, 5), (8, 6))
+    }
+    assert len(plans[7, 5]) != len(plans[None])
+    assert len(plans[8, 6]) == len(plans[None])
+
+
 def test_nonsense_is_refused(trt: Any) -> None:
     with pytest.raises(EngineError, match="cannot read small"):
         build_plan(trt, b"nonsense", small_spec(), 64, half=False)
