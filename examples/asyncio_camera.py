@@ -144,6 +144,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--fps", type=float, default=25)
     args = parser.parse_args(argv)
+    if not args.fps > 0:
+        parser.error("--fps must be above 0")
     options = FaceOptions(gate=args.gate)
     with FaceDeblurPipeline(args.model, weights=args.weights, faces=options) as pipeline:
         counts = asyncio.run(serve(pipeline, args))

@@ -83,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=112)
     parser.add_argument("--blur", type=int, default=9, help="pixels")
     args = parser.parse_args(argv)
+    if args.side < 32 or args.blur < 1:
+        parser.error("--side must be 32 or more, --blur 1 or more")
     pictures = read(args.pictures)
     sharp = squares(pictures.values(), args.side)
     seen = blurred(sharp, args.blur)

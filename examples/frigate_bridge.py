@@ -25,6 +25,7 @@ import hashlib
 import http.client
 import json
 import logging
+import math
 import os
 import re
 import signal
@@ -419,9 +420,13 @@ def _number(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    if not 0 < float(text) <= 600:
-        raise argparse.ArgumentTypeError("must be within 0 to 600 seconds")
-    return float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= 600:
+        raise argparse.ArgumentTypeError("must be seconds, more than 0 to 600")
+    return seconds
 
 
 def parser() -> argparse.ArgumentParser:

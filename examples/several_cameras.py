@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -29,6 +30,7 @@ from vidfacedeblur import FaceDeblurPipeline, FaceOptions, VidFaceDeblurError
 from vidfacedeblur.errors import NoVideoError
 
 Image = NDArray[np.uint8]
+T = TypeVar("T")
 _FAIR = 0.7
 """Part of an equal share of what it has alone, below which a camera starves."""
 
@@ -86,6 +88,34 @@ def check(pipeline: FaceDeblurPipeline, clips: Sequence[list[Image]]) -> None:
                 raise SystemExit(f"camera {number} gets other pixels than alone")
 
 
+def compare(
+    pipeline: FaceDeblurPipeline, known: Sequence[list[Image]], cameras: int, seconds: float
+) -> tuple[float, float, float]:
+    """Let each clip have the pipeline alone, and then all cameras together; print their rates.
+
+    Returns:
+        Throughput together against alone; the same for each second of processor time; and what the
+        slowest camera has of an equal share.
+    """
+    alone = [watch(pipeline, [clip], seconds) for clip in known]
+    together = watch(pipeline, dealt(known, cameras), seconds)
+    rates, own = together.rates, dealt(alone, cameras)
+    singles = [one.rates[0] for one in own]
+    print(
+        f"one alone {statistics.mean(singles):.1f} fps; {cameras} together"
+        f" {sum(rates):.1f} fps, each " + ", ".join(f"{rate:.1f}" for rate in rates)
+    )
+    # What each does, in shares of what it does alone.
+    work = [rate / single for rate, single in zip(rates, singles, strict=True)]
+    needed = [part * one.processor for part, one in zip(work, own, strict=True)]
+    return sum(work), sum(needed) / together.processor, min(work) * cameras
+
+
+def dealt(items: Sequence[T], cameras: int) -> list[T]:
+    """One for each camera, in turn."""
+    return [items[number % len(items)] for number in range(cameras)]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -97,33 +127,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args(argv)
+    if args.cameras < 1 or args.rounds < 1 or not args.seconds > 0:
+        parser.error("--cameras and --rounds must be 1 or more, --seconds above 0")
     known = [frames_of(clip) for clip in args.clips]
-    clips = [known[number % len(known)] for number in range(args.cameras)]
     options = FaceOptions(gate="off")  # every face is work
     with FaceDeblurPipeline(args.model, weights=args.weights, faces=options) as pipeline:
-        check(pipeline, clips)
-        ratios, efforts, shares = [], [], []
-        for _ in range(args.rounds):
-            # What the cameras would reach if each had the pipeline for an equal share of the time.
-            alone = [watch(pipeline, [clip], args.seconds) for clip in known]
-            own = [alone[number % len(known)] for number in range(args.cameras)]
-            together = watch(pipeline, clips, args.seconds)
-            rates, singles = together.rates, [one.rates[0] for one in own]
-            work = [rate / single for rate, single in zip(rates, singles, strict=True)]
-            needed = [w * one.processor for w, one in zip(work, own, strict=True)]
-            ratios.append(sum(work))
-            efforts.append(sum(needed) / together.processor)
-            shares.append(min(work) * len(work))
-            print(
-                f"one alone {statistics.mean(singles):.1f} fps; {args.cameras} together"
-                f" {sum(rates):.1f} fps, each " + ", ".join(f"{rate:.1f}" for rate in rates)
-            )
-    ratio, share = statistics.median(ratios), statistics.median(shares)
+        check(pipeline, dealt(known, args.cameras))
+        rounds = [compare(pipeline, known, args.cameras, args.seconds) for _ in range(args.rounds)]
+    ratio, effort, share = map(statistics.median, zip(*rounds, strict=True))
     print(
         f"throughput together / alone {ratio:.2f}; slowest camera / an equal share of what it has"
         f" alone {share:.2f}"
     )
-    print(f"work for each second of processor, together / alone {statistics.median(efforts):.2f}")
+    print(f"work for each second of processor, together / alone {effort:.2f}")
     return 0 if ratio >= 0.9 and share >= _FAIR else 1
 
 

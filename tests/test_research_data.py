@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from checkerboard import grid_ratio
 from numpy.typing import NDArray
 
 from vidfacedeblur import FaceDeblurPipeline, VideoOptions
@@ -16,7 +17,7 @@ from vidfacedeblur.engines import choose
 from vidfacedeblur.models.bundle import find_weights
 from vidfacedeblur.trainers.datasets import read_dataset
 from vidfacedeblur.trainers.fixed_sets import SETS
-from vidfacedeblur.trainers.metrics import grid_ratio, psnr, ssim
+from vidfacedeblur.trainers.metrics import psnr, ssim
 from vidfacedeblur.types import FloatImage
 
 LEAST_GAIN = {"deepdeblur": 2.5, "deblurgan": 4.5, "deblurganv2": 2.7}

@@ -71,7 +71,7 @@ def _add_prepare(found: _Commands[argparse.ArgumentParser]) -> None:
     p.add_argument("--split", type=Path, help="CSV of identity and split (train, val, test)")
     p.add_argument("--seed", type=int, default=0, help="of the 70:30 split by identity")
     p.add_argument("--background", action="store_true", help="what is no face, to compare with")
-    p.set_defaults(run="commands.prepare")
+    p.set_defaults(run="prepare.make_pack")
 
 
 def _add_training(found: _Commands[argparse.ArgumentParser], model: str) -> None:
@@ -88,7 +88,7 @@ def _add_training(found: _Commands[argparse.ArgumentParser], model: str) -> None
         metavar="SECONDS",
         help="validation, sample picture and checkpoint",
     )
-    p.add_argument("--device", help="cpu or cuda; a GPU, if there is one")
+    p.add_argument("--device", help="cpu, cuda or cuda:N; a GPU, if there is one")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int, help="CPU threads")
     p.add_argument("--start", type=Path, metavar="WEIGHTS", help="trained weights to start at")

@@ -16,6 +16,7 @@ from vidfacedeblur.faces import MtcnnDetector
 from vidfacedeblur.trainers.baselines import Deconvolve
 from vidfacedeblur.trainers.fixed_sets import Pair
 from vidfacedeblur.trainers.metrics import psnr, ssim
+from vidfacedeblur.trainers.pictures import as_bytes
 from vidfacedeblur.types import Face, FloatImage
 
 BLURRED = "blurred input"
@@ -81,8 +82,7 @@ class FaceJudge:
 
     def face(self, image: FloatImage) -> Face | None:
         """The likeliest face of an (H, W, 3) picture in [0, 1]."""
-        pixels = np.rint(255 * image).astype(np.uint8)
-        faces = self._detector.detect(pixels, min_face=_MIN_FACE, min_score=0.0)
+        faces = self._detector.detect(as_bytes(image), min_face=_MIN_FACE, min_score=0.0)
         return max(faces, key=lambda face: face.score, default=None)
 
     def verdict(self, restored: FloatImage, truth: Face | None) -> tuple[float, float]:

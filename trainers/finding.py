@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from vidfacedeblur.engines import choose, mtcnn_specs, open_network
-from vidfacedeblur.faces import MtcnnDetector, crop_square
-from vidfacedeblur.types import Box, ByteImage, Face
+from vidfacedeblur.faces import MtcnnDetector, crop_square, read_region, resized, whole_pixels
+from vidfacedeblur.types import Box, ByteImage, Face, FloatImage, Frame
+from vidfacedeblur.video import open_canvas
 
-MIN_FACE = 48
+_MIN_FACE = 48
 """Pixels, roughly: the scale at which the search begins. Much smaller faces have too little detail
 to learn from."""
 _MIN_SCORE = 0.9
@@ -36,7 +37,7 @@ def all_faces(detector: MtcnnDetector, margin: float) -> Find:
     """
 
     def find(picture: ByteImage) -> list[Box]:
-        faces = detector.detect(picture, min_face=MIN_FACE, min_score=_MIN_SCORE)
+        faces = detector.detect(picture, min_face=_MIN_FACE, min_score=_MIN_SCORE)
         return [crop_square(face.box, margin=margin) for face in faces]
 
     return find
@@ -46,7 +47,7 @@ def main_face(detector: MtcnnDetector, margin: float) -> Find:
     """Return a function that gives the square around the face nearest a portrait's middle."""
 
     def find(picture: ByteImage) -> list[Box]:
-        faces = detector.detect(picture, min_face=MIN_FACE, min_score=_MIN_SCORE)
+        faces = detector.detect(picture, min_face=_MIN_FACE, min_score=_MIN_SCORE)
         height, width = picture.shape[:2]
 
         def distance(face: Face) -> float:
@@ -84,6 +85,13 @@ def backgrounds(detector: MtcnnDetector, side: int) -> Find:
         return found
 
     return find
+
+
+def cut_square(picture: ByteImage, square: Box, side: int) -> FloatImage:
+    """Cut a square out of (H, W, 3) uint8 RGB as the pipeline does: (side, side, 3) in [0, 1]."""
+    canvas = open_canvas(Frame(0, picture))
+    region = whole_pixels(square, max(2, round(square.width)), canvas)
+    return np.clip(resized(read_region(canvas, region), side), 0, 1)
 
 
 def _touch(a: Box, b: Box) -> bool:

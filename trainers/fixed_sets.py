@@ -29,9 +29,9 @@ from vidfacedeblur.errors import InputError
 from vidfacedeblur.trainers.averaging import averaged_at
 from vidfacedeblur.trainers.blur import as_eight_bit, convolve
 from vidfacedeblur.trainers.files import sha256_of
+from vidfacedeblur.trainers.finding import cut_square
 from vidfacedeblur.trainers.kernels import random_kernels, trajectories
 from vidfacedeblur.trainers.media import read_frames, read_picture
-from vidfacedeblur.trainers.prepare import cut_square
 from vidfacedeblur.types import Box, ByteImage, FloatImage, Region
 
 SIDE = 128

@@ -27,7 +27,6 @@ from vidfacedeblur.models.registry import MODELS, make_config
 from vidfacedeblur.models.weights import save_model
 from vidfacedeblur.trainers import report
 from vidfacedeblur.trainers.baselines import BASELINES
-from vidfacedeblur.trainers.commands import say
 from vidfacedeblur.trainers.evaluation import Score, judge, summarized, time_each
 from vidfacedeblur.trainers.files import make_folder
 from vidfacedeblur.trainers.finding import open_detector
@@ -35,6 +34,7 @@ from vidfacedeblur.trainers.fixed_sets import SETS, FixedSet
 from vidfacedeblur.trainers.listing import LISTERS, counted, write_list
 from vidfacedeblur.trainers.pictures import save_png
 from vidfacedeblur.trainers.run import code_version, load_checkpoint
+from vidfacedeblur.trainers.terminal import progress, say
 from vidfacedeblur.whole import check_place, whole_file
 
 _PICTURE_ROWS = 4
@@ -79,7 +79,6 @@ def export(args: argparse.Namespace) -> None:
         write_json(draft.with_suffix(".json"), card)
         # Both files together, and only now: weights without their card are of no use.
         for file in (draft, draft.with_suffix(".json")):
-            file.chmod(0o644)
             file.replace(args.out / file.name)
     say(f"{args.out / name}.safetensors and its card; 'evaluate --cards' fills in the figures")
 
@@ -126,7 +125,7 @@ def list_set(args: argparse.Namespace) -> None:
     """Draw up the list of a fixed evaluation set anew."""
     check_place(args.out)
     lister = LISTERS[args.set]
-    rows = list(tqdm(lister(args.data, args.split), disable=None, leave=False))
+    rows = list(progress(lister(args.data, args.split)))
     write_list(args.out, rows)
     by = {"synthetic-faces": "kernel_size", "averaged-video": "length", "published": "group"}
     say(f"{args.out}: {len(rows)} pairs ({counted(rows, by[args.set])})")
@@ -152,8 +151,13 @@ def _candidates(args: argparse.Namespace, stack: ExitStack) -> list[_Candidate]:
     choice = choose(args.engine, args.device)
     candidates = []
     for text in names:
-        label, _, file = text.partition("=")
-        weights = find_weights(label.partition(":")[0], Path(file) if file else None)
+        label, named, file = text.partition("=")
+        name = label.partition(":")[0]
+        if named and not file:  # as of a shell's variable that is not set
+            raise OptionError(f"{text} names no file; leave the = out for the bundled weights")
+        if name in MODELS and not (file or bundled(name)):
+            raise OptionError(f"no weights are bundled for {name}: name yours as {label}=FILE")
+        weights = find_weights(name, Path(file) if file else None)
         deblurrer = open_deblurrer(weights, choice, on_status=say)
         stack.callback(deblurrer.close)
         candidates.append(_Candidate(label, weights, deblurrer))

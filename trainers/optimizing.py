@@ -63,7 +63,9 @@ class Average:
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Take on a state, which may be from another kind of device, but not how steps are computed."""
-    fused = [group.get("fused") for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, own in zip(optimizer.param_groups, fused, strict=True):
-        group["fused"] = own
+    # Before it is loaded: a fused optimizer keeps its counts of steps on the GPU, others do not.
+    groups = [
+        {**theirs, "fused": own.get("fused")}
+        for theirs, own in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})

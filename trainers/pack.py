@@ -20,7 +20,7 @@ from vidfacedeblur.errors import InputError
 from vidfacedeblur.faces import MARGIN
 from vidfacedeblur.trainers.names import QUALITY
 from vidfacedeblur.trainers.split import Split
-from vidfacedeblur.types import ByteImage, FloatImage
+from vidfacedeblur.types import ByteImage
 from vidfacedeblur.whole import whole_file
 
 PACK_SIDE = 144
@@ -52,11 +52,6 @@ class Faces:
     sharp: Tensor
     """(M, 3, side, side), the sharp partners of `blurred`; M may be 0."""
     blurred: Tensor
-
-
-def as_bytes(image: FloatImage) -> ByteImage:
-    """Round an image in [0, 1] to 8 bits."""
-    return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Writing pictures of results."""
+"""Pictures as they are kept and shown: in 8 bits, and as PNG."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vidfacedeblur.types import FloatImage
+from vidfacedeblur.types import ByteImage, FloatImage
+
+
+def as_bytes(image: FloatImage) -> ByteImage:
+    """Round an image in [0, 1] to 8 bits."""
+    return np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
 
 
 def save_png(path: Path, image: FloatImage) -> None:
-    """Write an (H, W, 3) RGB image in [0, 1] as PNG."""
-    levels = np.clip(np.rint(255 * image), 0, 255).astype(np.uint8)
-    _, data = cv2.imencode(".png", cv2.cvtColor(levels, cv2.COLOR_RGB2BGR))
+    """Write an (H, W, 3) RGB image in [0, 1] as PNG.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    _, data = cv2.imencode(".png", cv2.cvtColor(as_bytes(image), cv2.COLOR_RGB2BGR))
     path.write_bytes(data.tobytes())

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from vidfacedeblur.deblur import Deblurrer, open_deblurrer
 from vidfacedeblur.engines import Choice, deblur_spec
@@ -20,7 +19,6 @@ from vidfacedeblur.engines.openvino import OpenVINONetwork, compile_graph
 from vidfacedeblur.engines.quantize import quantize
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.bundle import find_weights
-from vidfacedeblur.trainers.commands import say
 from vidfacedeblur.trainers.files import make_folder
 from vidfacedeblur.trainers.fixed_sets import SETS, Pair
 from vidfacedeblur.trainers.judging import data_folder, hardware, write_json
@@ -29,6 +27,7 @@ from vidfacedeblur.trainers.pack import load_pack
 from vidfacedeblur.trainers.pairs import PairMaker
 from vidfacedeblur.trainers.recipe_files import load_recipe
 from vidfacedeblur.trainers.run import code_version
+from vidfacedeblur.trainers.terminal import progress, say
 
 MOST_LOSS = 0.2
 """dB on `synthetic-faces` that an eight-bit network may cost."""
@@ -73,10 +72,11 @@ def quantize_model(args: argparse.Namespace) -> None:
     data = data_folder(args)
     weights = find_weights(args.model, args.weights)
     spec = deblur_spec(weights)
+    crops = blurred_crops(args.pack, args.model, args.crops, args.seed)
     make_folder(args.out)
     graph = args.out / f"{args.model}.int8.xml"
     say(f"quantising {args.model} on {args.crops} blurred faces ...")
-    quantize(spec, blurred_crops(args.pack, args.model, args.crops, args.seed), graph)
+    quantize(spec, crops, graph)
     full = open_deblurrer(weights, Choice("openvino", "cpu"), on_status=say)
     request = compile_graph(graph, None).create_infer_request()
     small = Deblurrer(
@@ -84,8 +84,7 @@ def quantize_model(args: argparse.Namespace) -> None:
     )
     total = len(SETS["synthetic-faces"].rows(args.limit))
     pairs = SETS["synthetic-faces"].pairs(data, args.limit)
-    shown = tqdm(pairs, total=total, disable=None, leave=False)
-    verdict = compared(full, small, list(shown))
+    verdict = compared(full, small, list(progress(pairs, total)))
     card = {
         "model": args.model,
         "weights_sha256": weights.sha256,

@@ -29,9 +29,14 @@ class Phase:
     def __post_init__(self) -> None:
         settle(self, str)
         if self.crop % 32 or not 32 <= self.crop <= _LARGEST_CROP:
-            raise OptionError(f"a phase's crop must be a multiple of 32, of 32 to {_LARGEST_CROP}")
+            raise OptionError(
+                f"a phase's crop must be a multiple of 32, of 32 to {_LARGEST_CROP},"
+                f" got {self.crop}"
+            )
         if not 1 <= self.batch <= _LARGEST_BATCH:
-            raise OptionError(f"a phase's batch must lie within 1 to {_LARGEST_BATCH}")
+            raise OptionError(
+                f"a phase's batch must lie within 1 to {_LARGEST_BATCH}, got {self.batch}"
+            )
         if self.small_every < 0 or (self.small_every and self.crop % 64):
             raise OptionError("small_every must be 0 or more, with a crop of a multiple of 64")
 
@@ -63,9 +68,9 @@ class Optimizer:
     def __post_init__(self) -> None:
         settle(self, str)
         if self.learning_rate <= 0:
-            raise OptionError("learning_rate must be above 0")
+            raise OptionError(f"learning_rate must be above 0, got {self.learning_rate:g}")
         if not 0 <= self.warmup < 1:
-            raise OptionError("warmup must lie within 0 and 1")
+            raise OptionError(f"warmup must be 0 or more, and below 1, got {self.warmup:g}")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
             raise OptionError("beta1 and beta2 must be 0 or more, and below 1")
         if self.weight_decay < 0 or self.clip < 0:
@@ -217,9 +222,9 @@ class Recipe:
         if not ends or ends != sorted(set(ends)) or ends[-1] != 1 or ends[0] <= 0:
             raise OptionError(f"phases must end in rising order, the last at 1, got {ends}")
         if self.steps < 1:
-            raise OptionError("steps must be above 0")
+            raise OptionError(f"steps must be 1 or more, got {self.steps}")
         if not 0 <= self.ema < 1:
-            raise OptionError("ema must lie within 0 and 1")
+            raise OptionError(f"ema must be 0 or more, and below 1, got {self.ema:g}")
 
     def phase_at(self, progress: float) -> Phase:
         """The phase at a share of the run, 0 to 1."""

@@ -53,29 +53,19 @@ def parse_recipe(text: str, model: str) -> Recipe:
     """Read a recipe from TOML.
 
     Raises:
-        OptionError: It is not TOML, names an unknown setting, or a value does not fit.
+        OptionError: It is not TOML, a setting is unknown or missing, or a value does not fit.
     """
     try:
         values = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError, and Python's own for a number of 4300 digits
         raise OptionError(f"the recipe is not valid TOML: {error}") from error
-    return recipe_from(values, model)
-
-
-def recipe_from(values: dict[str, Any], model: str) -> Recipe:
-    """Make a recipe from nested tables, as TOML or a checkpoint holds them.
-
-    Raises:
-        OptionError: A setting is unknown or missing, or its value does not fit.
-    """
-    values = {key: value for key, value in values.items() if value is not None}
     if values.setdefault("model", model) != model:
         raise OptionError(f"the recipe is for {values['model']}, not {model}")
     for name, table in _TABLES.items():
         if name in values:
             values[name] = _made(table, values[name], f"[{name}]")
-    phases = values.get("phases", ())
-    if not isinstance(phases, (list, tuple)):
+    phases = values.get("phases", [])
+    if not isinstance(phases, list):
         raise OptionError("phases must be tables: each begins with [[phases]]")
     values["phases"] = tuple(_made(Phase, phase, "[[phases]]") for phase in phases)
     return _made(Recipe, values, "the recipe")

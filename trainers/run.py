@@ -281,10 +281,11 @@ class Run:
 def computes_bfloat16(device: str) -> bool:
     """Whether a device has instructions for bfloat16.
 
-    A CPU without them takes eight times as long over bfloat16 as over float32.
+    A CPU without them takes eight times as long over bfloat16 as over float32; cuDNN has no
+    convolutions for them on a GPU without (before Ampere), though torch says that it has.
     """
     if torch.device(device).type != "cpu":
-        return True
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     # Newer than torch 2.6.
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.errors import InputError
 from vidfacedeblur.trainers.media import read_frames
 from vidfacedeblur.types import ByteImage
 
 Split = Literal["train", "val", "test"]
 """A side of the split."""
 SPLITS: tuple[Split, ...] = get_args(Split)
-"""Every side, in the order of the shares."""
+"""Every side, in the order in which identities are dealt to them."""
+_TRAINED, _SEEN = 0.70, 0.85
+"""Shares of the identities that are trained on, and that are trained on or chosen by."""
 
 
 @dataclass(frozen=True)
@@ -79,25 +80,13 @@ class DataSet:
         return (*self.pictures, *self.clips)
 
 
-def assign_splits(
-    identities: Iterable[str],
-    *,
-    seed: int = 0,
-    shares: tuple[float, float, float] = (0.70, 0.15, 0.15),
-) -> dict[str, Split]:
+def assign_splits(identities: Iterable[str], *, seed: int = 0) -> dict[str, Split]:
     """Deal identities to the sides; the same set and seed give the same sides everywhere.
 
     Args:
         identities: In any order; one that comes twice counts once.
         seed: Chooses one of the possible splits.
-        shares: Of train, val and test; 0 or more each, 1 together. Met to the nearest identity,
-            but if there is anybody, somebody is trained on.
-
-    Raises:
-        OptionError: The shares are no shares.
     """
-    if not all(share >= 0 for share in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-6):
-        raise OptionError(f"the shares of a split must be 0 or more and make 1, got {shares}")
 
     def place(identity: str) -> tuple[bytes, str]:
         # A hash of our own: Python's differs from process to process, and random generators from
@@ -106,8 +95,7 @@ def assign_splits(
         return hashlib.sha256(text).digest(), identity
 
     dealt = sorted(set(identities), key=place)
-    first = max(1, round(shares[0] * len(dealt)))
-    second = max(first, round((shares[0] + shares[1]) * len(dealt)))
+    first, second = round(_TRAINED * len(dealt)), round(_SEEN * len(dealt))
     sides: dict[str, Split] = dict.fromkeys(dealt[:first], "train")
     sides |= dict.fromkeys(dealt[first:second], "val")
     sides |= dict.fromkeys(dealt[second:], "test")

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vidfacedeblur.engines.before_torch import cuda_problem
 from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.models.weights import load_model
 from vidfacedeblur.trainers.features import VggFeatures
@@ -29,6 +30,13 @@ _MOST_THREADS = 1024
 _ONE_VALUE = "Expected more than 1 value per channel"
 """What torch says of a batch norm in training that is given one pixel of one crop."""
 
+_NO_MEMORY = (
+    "not enough memory",  # the CPU's allocator, by its system
+    "can't allocate memory",
+    "CUDA error: out of memory",  # the driver, when torch has not asked for it
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -39,6 +47,7 @@ class TrainOptions:
     out: Path
     """Folder of the run: checkpoint, log, curves and samples. A run found there is resumed."""
     device: str = "cpu"
+    """``cpu``, ``cuda`` or ``cuda:N``."""
     seed: int = 0
     """Of all chance; a run that is resumed keeps the one it began with."""
     max_minutes: float | None = None
@@ -70,8 +79,11 @@ class TrainOptions:
             raise OptionError(f"--max-minutes must be more than 0, got {self.max_minutes:g}")
         if not 0 <= self.seed < 2**63:
             raise OptionError(f"--seed must be 0 or more, and below 2^63, got {self.seed}")
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise OptionError(f"--device {self.device}: torch finds no GPU; use --device cpu")
+        kind, _, number = self.device.partition(":")
+        if self.device not in ("cpu", "cuda") and not (kind == "cuda" and number.isdecimal()):
+            raise OptionError(f"--device must be cpu, cuda or cuda:N, got {self.device!r}")
+        if kind == "cuda" and (problem := cuda_problem(self.device)):
+            raise OptionError(f"--device {self.device}: {problem}; or use --device cpu")
 
 
 @dataclass
@@ -239,12 +251,13 @@ def _step(run: Run, feed: Feed, phase: Phase, share: float) -> tuple[float, int]
             ) from error
         if not _is_memory(error):
             raise
-        feed.close()  # what it holds would be missing
-        fits = _largest_batch(run, phase, share)
-        advice = f"a batch of {fits} would" if fits else "not even a batch of 1 would"
-        raise OptionError(
-            f"memory does not hold a batch of {phase.batch} crops of {phase.crop}: {advice}"
-        ) from error
+    # Out here, where the error is gone and with it all that the step had made so far.
+    feed.close()  # what it holds would be missing, too
+    fits = _largest_batch(run, phase, share)
+    advice = f"a batch of {fits} would" if fits else "not even a batch of 1 would"
+    raise OptionError(
+        f"memory does not hold a batch of {phase.batch} crops of {phase.crop}: {advice}"
+    )
 
 
 def _largest_batch(run: Run, phase: Phase, share: float) -> int:
@@ -270,5 +283,4 @@ def _largest_batch(run: Run, phase: Phase, share: float) -> int:
 def _is_memory(error: Exception) -> bool:
     """Whether torch, on a GPU or a CPU, or Python ran out of memory."""
     kinds = (torch.cuda.OutOfMemoryError, MemoryError)
-    words = ("not enough memory", "can't allocate memory")  # the CPU's allocator, by its system
-    return isinstance(error, kinds) or any(word in str(error) for word in words)
+    return isinstance(error, kinds) or any(word in str(error) for word in _NO_MEMORY)

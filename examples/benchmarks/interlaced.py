@@ -96,7 +96,7 @@ def psnr(image: NDArray[np.uint8], sharp: Picture) -> float:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print a table for each model."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("faces", type=Path, help="folder of portraits, the face in the middle")
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--model", nargs="*", default=["deblurgan", "deblurganv2"])

@@ -61,7 +61,7 @@ def restored(pipeline: FaceDeblurPipeline, blurred: torch.Tensor) -> torch.Tenso
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("data", type=Path, help="folder with faces/")
     parser.add_argument("--pairs", type=int, default=96)
     parser.add_argument("--models", nargs="*", default=["deepdeblur", "deblurgan", "deblurganv2"])

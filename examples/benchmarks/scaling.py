@@ -18,6 +18,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nodes import Cost, Ran, Rules, play
 from overhead import Overhead, measure
@@ -45,12 +46,12 @@ def recorded(path: Path) -> list[Cost]:
     return [_cost_of(json.loads(summary)) for (summary,) in told]
 
 
-def _cost_of(summary: dict[str, object]) -> Cost:
-    stages = {name: stats["mean"] for name, stats in summary["stages"].items()}  # type: ignore[attr-defined]
+def _cost_of(summary: dict[str, Any]) -> Cost:
+    stages = {name: stats["mean"] for name, stats in summary["stages"].items()}
     total = sum(value for name, value in stages.items() if name != "total") or 1.0
     found = stages.get("decode", 0.0) + stages.get("detect", 0.0)
     again = stages.get("decode", 0.0) / total + 0.01
-    return Cost(summary["seconds"], summary["frames"] / _RATE, found / total, again)  # type: ignore[arg-type,operator]
+    return Cost(summary["seconds"], summary["frames"] / _RATE, found / total, again)
 
 
 def archive(costs: Sequence[Cost], files: int, seed: int, *, long: bool) -> list[Cost]:
@@ -98,7 +99,7 @@ def cases(chunk: float) -> dict[str, tuple[bool, float, bool]]:
 
 def main() -> None:
     """Measure, simulate, print and draw."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("recorded", type=Path, help="a run's archive.sqlite or archive.csv")
     parser.add_argument("--files", type=int, default=10_000, help="of the archive")
     parser.add_argument("--chunk", type=float, default=60.0, help="seconds of a piece")
@@ -145,12 +146,10 @@ def rows(name: str, runs: Sequence[Ran], longest: float) -> Iterator[str]:
 
 def draw(results: dict[str, list[Ran]], files: int, path: Path) -> None:
     """Efficiency over the number of nodes."""
-    import matplotlib as mpl
+    from matplotlib.figure import Figure  # opens no window
 
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
     for (name, runs), marker in zip(results.items(), "os^D", strict=False):
         axes.plot(NODES, [run.efficiency for run in runs], marker=marker, label=name)
     axes.axhline(0.9, color="grey", linewidth=0.8, linestyle="--")

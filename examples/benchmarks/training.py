@@ -85,7 +85,7 @@ def measure(recipe: Recipe, maker: Maker, phase: Phase, steps: int, compiled: bo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("pack", type=Path)
     parser.add_argument("--models", nargs="*", default=list(MODELS))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -206,6 +206,23 @@ def test_a_mistake_is_told_in_a_line(name: str, mistake: str, clip: Path) -> Non
     assert done.stderr.startswith(f"{name}: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("asyncio_camera", ["--fps", "0"], "--fps must be above 0"),
+        ("several_cameras", ["--cameras", "0"], "--cameras and --rounds must be 1 or more"),
+        ("several_cameras", ["--rounds", "0"], "--cameras and --rounds must be 1 or more"),
+        ("several_cameras", ["--seconds", "0"], "--seconds above 0"),
+        ("crops_for_recogniser", ["--blur", "0"], "--blur 1 or more"),
+        ("crops_for_recogniser", ["--side", "0"], "--side must be 32 or more"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_told(name: str, options: list[str], says: str) -> None:
+    done = run(name, "nowhere", *options)
+    assert done.returncode == 2
+    assert says in done.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("name", ["surveillance_loop", "asyncio_camera", "several_cameras"])
 def test_a_clip_that_is_damaged_is_told_in_a_line(name: str, clip: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.mp4"

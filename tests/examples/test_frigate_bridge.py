@@ -559,6 +559,7 @@ def test_a_password_is_given_and_never_told(
         (["--frigate", "http://host", "--mqtt", "b:0"], "must be HOST or HOST:PORT"),
         (["--frigate", "http://host", "--mqtt", "b", "--prefix", "a/#"], "without + and #"),
         (["--frigate", "http://host", "--mqtt", "b", "--ca-file", "x"], "needs --tls"),
+        (["--frigate", "http://host", "--mqtt", "b", "--timeout", "soon"], "must be seconds, more"),
         (["--frigate", "http://host", "--mqtt", "b", "--strength", "2"], "--strength must be"),
         (["--frigate", "http://host", "--mqtt", "b", "--model", "none"], "unknown model"),
     ],

@@ -33,6 +33,18 @@ def test_configuration_and_values_come_back(tmp_path: Path) -> None:
     assert not loaded.network.training
 
 
+def test_the_same_weights_are_the_same_file_whatever_chance_does(tmp_path: Path) -> None:
+    config = make_config("deblurgan", SMALL)
+    state = make_network("deblurgan", config).state_dict()
+    digests = {
+        save_model(tmp_path / f"{n}.safetensors", "deblurgan", config, state) for n in range(8)
+    }
+    assert len(digests) == 1
+    usual = tmp_path / "usual"
+    usual.touch()
+    assert (tmp_path / "0.safetensors").stat().st_mode == usual.stat().st_mode
+
+
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     small(tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match="weights of deblurgan, not of deepdeblur"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections import Counter, defaultdict
@@ -20,7 +22,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
 from tests_support import portrait
 
 from vidfacedeblur.errors import InputError, OutputError
@@ -376,6 +377,8 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["--data", "data", "--readme", "nosuch"], 3, "cannot read nosuch"),
     (["--data", "data", "--models", "deblurgan3"], 2, "deblurgan3"),
     (["--data", "data", "--models", "deblurgan=nosuch"], 2, "nosuch"),
+    (["--data", "data", "--models", "deblurgan="], 2, "deblurgan= names no file"),
+    (["--data", "data", "--models", "deblurganv2-inception:a"], 2, "deblurganv2-inception:a=FILE"),
     (["--data", "data", "--models", "deepdeblur=small"], 2, "holds weights of deblurgan"),
     (["--data", "data", "--models", "deblurgan=small", "deblurgan=small"], 2, "the same name"),
     (["--data", "nosuch", "--models", "deblurgan=small"], 3, "nosuch/faces/test/ann.png"),
@@ -567,13 +570,12 @@ def test_a_full_disk_leaves_no_half_of_the_weights(
 ) -> None:
     model = load_model("deblurgan", weights)
 
-    def full(state: object, path: Path, metadata: object) -> None:
-        path.write_bytes(b"half of it")
-        raise SafetensorError("I/O error: No space left on device (os error 28)")
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("vidfacedeblur.models.weights.save_file", full)
+    monkeypatch.setattr("os.fsync", full)
     out = tmp_path / "new.safetensors"
-    with pytest.raises(OutputError, match=r"new.safetensors cannot be written: .*No space left"):
+    with pytest.raises(OutputError, match=r"cannot write .*new.safetensors: No space left"):
         save_model(out, "deblurgan", model.config, model.network.state_dict())
     assert not list(tmp_path.glob("new*"))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from checkerboard import grid_ratio
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from vidfacedeblur.trainers.metrics import grid_ratio, psnr, ssim
+from vidfacedeblur.trainers.metrics import psnr, ssim
 
 
 def pair() -> tuple[np.ndarray, np.ndarray]:

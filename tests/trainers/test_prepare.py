@@ -20,16 +20,17 @@ from vidfacedeblur.errors import InputError, OptionError, OutputError
 from vidfacedeblur.faces import MtcnnDetector
 from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.datasets import read_dataset
-from vidfacedeblur.trainers.finding import all_faces, backgrounds, main_face, open_detector
-from vidfacedeblur.trainers.media import is_picture, read_frames, read_picture
-from vidfacedeblur.trainers.pack import (
-    PACK_SIDE,
-    PackedFace,
-    as_bytes,
-    load_pack,
-    write_pack,
+from vidfacedeblur.trainers.finding import (
+    all_faces,
+    backgrounds,
+    cut_square,
+    main_face,
+    open_detector,
 )
-from vidfacedeblur.trainers.prepare import PrepareOptions, cut_square
+from vidfacedeblur.trainers.media import is_picture, read_frames, read_picture
+from vidfacedeblur.trainers.pack import PACK_SIDE, PackedFace, load_pack, write_pack
+from vidfacedeblur.trainers.pictures import as_bytes
+from vidfacedeblur.trainers.prepare import PrepareOptions
 from vidfacedeblur.trainers.split import SPLITS, assign_splits
 from vidfacedeblur.types import Box, ByteImage
 from vidfacedeblur.whole import check_place
@@ -495,8 +496,8 @@ def test_people_that_models_are_judged_on_are_told_of_where_they_are_trained_on(
     split.write_text("identity,split\nAJ_Cook,train\n10007,train\n1,val\n")
     assert main(command) == 0
     assert said(capsys)[-1] == (
-        "AJ_Cook, celeba_10007: trained on here, but in the sets of 'evaluate', which will flatter"
-        " what learns from them; --split can put these 2 on the side test"
+        "trained on here, but in the sets of 'evaluate', which will flatter what learns from them:"
+        " AJ_Cook, celeba_10007 (2 in all); --split can put them on the side test"
     )
     split.write_text("identity,split\nAJ_Cook,test\n10007,val\n1,train\n")
     assert main(command) == 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vidfacedeblur.deblur import Deblurrer
+from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.fixed_sets import Pair
 from vidfacedeblur.trainers.quantizing import Verdict, compared
 
@@ -47,3 +50,13 @@ def test_it_must_be_good_and_fast(loss: float, speed: float, passes: bool) -> No
     assert verdict.loss == pytest.approx(loss)
     assert verdict.speed == pytest.approx(speed)
     assert verdict.passes is passes
+
+
+def test_a_pack_that_is_not_there_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["quantize", "deblurganv2", "--pack", str(tmp_path / "none.npz"), "--data", "data"]
+    assert main([*command, "-o", str(tmp_path / "out")]) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "none.npz; make one with 'prepare'" in line
+    assert not list(tmp_path.iterdir())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,7 @@ from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.registry import MODELS, make_config
 from vidfacedeblur.trainers.optimizing import make_optimizer, rate
 from vidfacedeblur.trainers.recipe import Phase
-from vidfacedeblur.trainers.recipe_files import (
-    load_recipe,
-    parse_recipe,
-    recipe_from,
-    shipped_for,
-)
+from vidfacedeblur.trainers.recipe_files import load_recipe, parse_recipe, shipped_for
 
 PHASE = "\n[[phases]]\nuntil = 1\ncrop = 32\nbatch = 1"
 GOOD = "steps = 3\n[optimizer]\nlearning_rate = 1e-3\n[loss]\ncharbonnier = 1\n{}" + PHASE
@@ -52,13 +47,6 @@ def test_the_paper_recipes_say_what_the_paper_says() -> None:
         assert (blur.smallest_kernel, blur.largest_kernel) == (1, 29)
 
 
-def test_a_recipe_survives_its_checkpoint() -> None:
-    for model in MODELS:
-        for name in shipped_for(model):
-            recipe = load_recipe(model, name)
-            assert recipe_from(asdict(recipe), model) == recipe
-
-
 def test_a_recipe_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.format(""))
@@ -91,7 +79,7 @@ def test_a_recipe_of_ones_own_is_read_by_its_path(tmp_path: Path) -> None:
             r"\[optimizer\]: learning_rate must be a finite number, got inf",
         ),
         (GOOD.format("").replace("1e-3", "1" + 5000 * "0"), "not valid TOML: .*4300 digits"),
-        (GOOD.format("").replace("steps = 3", "steps = 0"), "above 0"),
+        (GOOD.format("").replace("steps = 3", "steps = 0"), "steps must be 1 or more, got 0"),
         (
             GOOD.format("").replace("steps = 3", 'steps = "3"'),
             "the recipe: steps must be a whole number, got '3'",

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 import zipfile
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -26,13 +27,13 @@ from vidfacedeblur.models.weights import save_model
 from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.files import sha256_of
 from vidfacedeblur.trainers.journal import read_log
-from vidfacedeblur.trainers.optimizing import Average
+from vidfacedeblur.trainers.optimizing import Average, load_optimizer, make_optimizer
 from vidfacedeblur.trainers.pack import Faces, PackedFace, load_pack, write_pack
 from vidfacedeblur.trainers.pairs import PairMaker, validation_pairs
 from vidfacedeblur.trainers.processes import Processes, one_process, processes_of
 from vidfacedeblur.trainers.recipe import BlurMix, Loss, Optimizer, Phase, Recipe
 from vidfacedeblur.trainers.recipe_files import load_recipe
-from vidfacedeblur.trainers.run import Run, code_version, load_checkpoint
+from vidfacedeblur.trainers.run import Run, code_version, computes_bfloat16, load_checkpoint
 from vidfacedeblur.trainers.split import Split
 from vidfacedeblur.trainers.train import (
     Pace,
@@ -321,6 +322,9 @@ def test_nonsense_lengths_and_devices_are_refused(pack: Path, tmp_path: Path) ->
             TrainOptions(pack, tmp_path, threads=threads)
     with pytest.raises(OptionError, match="--check-every must be more than 0"):
         TrainOptions(pack, tmp_path, check_every=0)
+    for device in ("", "gpu", "mps", "cpu:0", "cuda:", "cuda:one", "cudax"):
+        with pytest.raises(OptionError, match=f"--device must be cpu, cuda .* got '{device}'"):
+            TrainOptions(pack, tmp_path, device=device)
 
 
 def test_time_ends_a_run_before_its_steps(pack: Path, tmp_path: Path) -> None:
@@ -436,6 +440,51 @@ def test_what_would_fit_is_looked_for_where_not_even_the_crops_fit(
     run = Run(TINY, device="cpu")
     monkeypatch.setattr(torch, "zeros", small_memory)
     assert _largest_batch(run, Phase(1.0, 32, 16), 0.5) == 2
+
+
+def test_what_would_fit_is_tried_when_nothing_is_left_of_the_step(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[torch.Tensor]] = []
+
+    def step(run: Run, blurred: torch.Tensor, *_: object) -> tuple[float, int]:
+        deep_inside = 2 * blurred
+        made.append(weakref.ref(deep_inside))
+        raise RuntimeError("CUDA error: out of memory")
+
+    def largest(*_: object) -> int:
+        assert made[0]() is None
+        return 5
+
+    monkeypatch.setattr(Run, "step", step)
+    monkeypatch.setattr("vidfacedeblur.trainers.train._largest_batch", largest)
+    with pytest.raises(OptionError, match="a batch of 5 would"):
+        train(TINY, options(pack, tmp_path))
+
+
+def test_a_run_begun_on_a_cpu_goes_on_where_steps_are_fused() -> None:
+    """A GPU's fused step takes no count that lies on the CPU; `meta` stands for the GPU."""
+    settings = TINY.optimizer
+    network = torch.nn.Linear(2, 2)
+    begun = make_optimizer(settings, network)
+    network(torch.ones(1, 2)).sum().backward()
+    begun.step()
+    there = make_optimizer(settings, torch.nn.Linear(2, 2, device="meta"))
+    there.param_groups[0]["fused"] = True
+    load_optimizer(there, begun.state_dict())
+    assert {state["step"].device.type for state in there.state.values()} == {"meta"}
+    back = make_optimizer(settings, torch.nn.Linear(2, 2))
+    load_optimizer(back, begun.state_dict())
+    assert {state["step"].device.type for state in back.state.values()} == {"cpu"}
+    assert not back.param_groups[0]["fused"]
+
+
+@pytest.mark.parametrize(("chip", "has"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_before_ampere_computes_in_float32(
+    chip: tuple[int, int], has: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: chip)
+    assert computes_bfloat16("cuda:0") is has
 
 
 def test_training_lowers_the_loss(pack: Path, tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from vidfacedeblur.errors import OutputError, WeightsError
+from vidfacedeblur.errors import WeightsError
 from vidfacedeblur.models.bundle import WeightsFile, digest_of, find_weights
 from vidfacedeblur.models.registry import make_config, make_network
+from vidfacedeblur.whole import whole_file
 
 _FORMAT = "vidfacedeblur 1"
 
@@ -74,6 +75,8 @@ def load_weights(weights: WeightsFile) -> LoadedModel:
 def save_model(path: Path, name: str, config: Any, state: dict[str, Tensor]) -> str:
     """Write weights as float16 safetensors with the model's name and configuration; return sha256.
 
+    The same weights give the same file, byte by byte.
+
     Raises:
         WeightsError: A value is not finite in float16.
         OutputError: The file cannot be written.
@@ -85,15 +88,17 @@ def save_model(path: Path, name: str, config: Any, state: dict[str, Tensor]) -> 
         if value.is_floating_point() and not torch.isfinite(half[key]).all():
             raise WeightsError(f"{key} of {name} does not fit float16")
     metadata = {"format": _FORMAT, "model": name, "config": json.dumps(asdict(config))}
-    temporary = path.with_name(path.name + ".part")
-    try:
-        save_file(half, temporary, metadata=metadata)
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{path} cannot be written: {reason}") from error
+    with whole_file(path, "wb") as file:
+        file.write(_in_order(save(half, metadata)))
     return digest_of(path)
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its header sorted, which is written in an order left to chance."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)  # so that the values behind it stay aligned
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
