@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
@@ -239,6 +240,24 @@ def test_the_files_of_a_track(tmp_path: Path) -> None:
     # Beyond the picture's edge there is nothing.
     assert not original[:11].any()
     assert not original[:, :11].any()
+    # A picture that goes on its own way says what it is.
+    assert json.loads(text_of(folder / "track-0001-1.png")["vidfacedeblur"]) == said | {"frame": 5}
+    assert not text_of(folder / "track-0001-1-original.png")
+
+
+def test_a_face_that_was_left_alone_is_not_called_deblurred(tmp_path: Path) -> None:
+    best = BestFaces(tmp_path, source="in.mp4", provenance={"model": "m"})
+    for index in range(10):
+        show(best, index, replace(sharp(0.9), sharpness_after=None))
+    best.close()
+    assert not sidecars(tmp_path)[0]["deblurred"]
+    assert not text_of(tmp_path / "track-0001-1.png")
+
+
+def text_of(path: Path) -> dict[str, str]:
+    """What a PNG says of itself."""
+    with PIL.Image.open(path) as picture:
+        return dict(picture.info)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from vidfacedeblur import __version__
+
+_PACKAGES = (
+    *("av", "facenet-pytorch", "numpy", "opencv-python-headless", "openvino", "safetensors"),
+    *("tensorrt", "tensorrt-rtx", "torch"),
+)
+"""Packages whose version may show in the output; facenet-pytorch has the detector's weights."""
 
 
 def file_sha256(path: Path) -> str | None:
@@ -38,3 +47,34 @@ def provenance(
         "options_sha256": options,
         "input_sha256": source,
     }
+
+
+def made_with() -> dict[str, str]:
+    """What else a run depends on: who has the same, and the same input and options, gets its bits.
+
+    Returns:
+        Names and versions: Python, FFmpeg, each of our packages that is installed, the system; the
+        processor, for which an engine chooses its arithmetic, and how many of its cores we may
+        use, by which it and the encoder share out their work.
+    """
+    import av  # also --help reads this file's neighbours, and needs no FFmpeg
+
+    found = {"python": platform.python_version(), "ffmpeg": av.ffmpeg_version_info}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    system = {"system": platform.platform(), "processor": _processor(), "cores": str(cores)}
+    return found | system
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import IO, Any, Self
 
 from vidfacedeblur import __version__
 from vidfacedeblur.errors import OptionError
+from vidfacedeblur.provenance import made_with
 from vidfacedeblur.types import STAGES, Face, FrameResult, RunSummary, StageStats
 from vidfacedeblur.whole import STANDARD, check_place, whole_file, writing
 
@@ -106,6 +108,10 @@ def _face_values(face: Face) -> dict[str, Any]:
     }
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _finite(value: Any) -> Any:
     """JSON has no infinity; it is written as a word."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
@@ -130,8 +136,11 @@ class Report:
             check_place(path)
         self._path = path
         self._options = options
+        self._began = _now()
         self._failures: list[dict[str, Any]] = []
         self._skipped: list[str] = []
+        self.stopped = False
+        """Whether the run was stopped before its end, without an error that says so."""
         self.summaries: list[RunSummary] = []
 
     def __enter__(self) -> Self:
@@ -143,7 +152,8 @@ class Report:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.write(complete=error is None or isinstance(error, Exception))
+        ended = error is None or isinstance(error, Exception)
+        self._write(complete=ended and not self.stopped)
 
     def add_skipped(self, source: Path) -> None:
         """Take in an input that was left out because its output exists."""
@@ -157,15 +167,7 @@ class Report:
         """Take in an input that failed, and the exit code that it has alone."""
         self._failures.append({"input": str(source), "error": str(error), "exit_code": code})
 
-    def write(self, *, complete: bool) -> None:
-        """Write the file, if one was asked for.
-
-        Args:
-            complete: Whether the run came to its end, rather than being stopped.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
+    def _write(self, *, complete: bool) -> None:
         if self._path is None:
             return
         text = json.dumps(self._content(complete=complete), indent=2, default=str)
@@ -192,6 +194,9 @@ class Report:
         return {
             "schema": SCHEMA,
             "version": __version__,
+            "made_with": made_with(),
+            "began": self._began,
+            "ended": _now(),
             "options": {name: _finite(value) for name, value in self._options.items()},
             "summary": summary,
             "runs": [asdict(r) | {"fps": r.fps, "damaged": r.damaged} for r in runs],

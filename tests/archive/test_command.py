@@ -120,7 +120,8 @@ def test_a_signal_stops_it_and_it_goes_on(number: int, start: Start, tmp_path: P
     process = start(source, out)
     process.communicate(timeout=60)
     write_portrait_clip(source / "b.mkv", frames=900, audio=False)
-    process = start(source, out, "--workers", "1")
+    report = tmp_path / "r.json"
+    process = start(source, out, "--workers", "1", "--report", str(report))
     wait_until(lambda: any("b_deblurred" in p.name for p in drafts(out)), process)
     process.send_signal(number)
     said = process.communicate(timeout=30)[1].decode()
@@ -129,6 +130,9 @@ def test_a_signal_stops_it_and_it_goes_on(number: int, start: Start, tmp_path: P
     assert names(out) == ["a_deblurred.mp4", *TABLES]
     rows = table(out / "archive.csv")
     assert [row["state"] for row in rows] == ["done", "unfinished"]
+    told = json.loads(report.read_text())
+    assert not told["summary"]["complete"]
+    assert [Path(run["input"]).name for run in told["runs"]] == ["a.mp4"]
     made = (out / "a_deblurred.mp4").stat().st_mtime_ns
     process = start(source, out, "--workers", "1", "--duration", "40")  # to the end of both
     process.communicate(timeout=120)

@@ -128,6 +128,8 @@ MISTAKES = [
     (["clip.mp4", "-o", "o.mp4", "--weights", "text.mp4"], 2, "text.mp4"),
     (["clip.mp4", "-o", "o.mp4", "--weights", "nosuch"], 2, "nosuch"),
     (["clip.mp4", "-o", "o.mp4", "--strength", "2"], 2, "--strength"),
+    (["clip.mp4", "-o", "o.mp4", "--region", "0,900,5,5"], 2, "0,900,5,5 lies outside the picture"),
+    (["clip.mp4", "-o", "o.mp4", "--exclude", "256,0,9,5"], 2, "--exclude 256,0,9,5 lies outside"),
     (["clip.mp4", "-o", "o.mp4", "--crop-size", "77"], 2, "--crop-size"),
     (["clip.mp4", "-o", "o.mp4", "--timings", "t.txt"], 2, "--timings"),
     (["clip.mp4", "-o", "o.mp4", "--encoder", "libx999"], 2, "libx999"),
@@ -202,7 +204,7 @@ def test_a_signal_stops_cleanly(
     command = [sys.executable, "-m", "vidfacedeblur", str(clip), "-o", str(tmp_path / "o.mp4")]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
-        [*command, "--weights", str(small_weights)],
+        [*command, "--weights", str(small_weights), "--report", str(tmp_path / "r.json")],
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
@@ -216,4 +218,8 @@ def test_a_signal_stops_cleanly(
     _, error = process.communicate(timeout=30)
     assert process.returncode == code
     assert "Traceback" not in error
-    assert names(tmp_path) == ["long.mp4"]
+    assert names(tmp_path) == ["long.mp4", "r.json"]
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert not report["summary"]["complete"]
+    failure = {"input": str(clip), "error": "stopped before its end", "exit_code": code}
+    assert report["failures"] == [failure]

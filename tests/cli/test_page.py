@@ -71,7 +71,7 @@ def test_a_run_that_fails_has_its_page(base: list[str], clip: Path, tmp_path: Pa
     code = main(base)
     assert code != 0
     text = Parsed(tmp_path / "page.html").text
-    assert "This run failed, and there is no output." in text
+    assert "This run failed, and wrote no output." in text
     assert "clip.mp4" in text
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import fields
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import av
 import jsonschema
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests_support import write_portrait_clip
 
 from vidfacedeblur import records
@@ -89,6 +94,49 @@ def test_a_mistake_has_a_report_too(small_weights: Path, tmp_path: Path) -> None
     arguments = ["-o", str(tmp_path / "o.mp4"), "--weights", str(small_weights), "-q"]
     assert main([str(tmp_path / "text.mp4"), *arguments, "--report", str(report)]) == 3
     assert report_of(report)["failures"][0]["exit_code"] == 3
+
+
+def test_it_says_what_another_laboratory_needs(tmp_path: Path) -> None:
+    report = tmp_path / "r.json"
+    before = datetime.now(UTC).replace(microsecond=0)
+    with records.Report(report, {}):
+        pass
+    told = report_of(report)
+    began, ended = (datetime.fromisoformat(told[name]) for name in ("began", "ended"))
+    assert before <= began <= ended <= datetime.now(UTC)
+    made = told["made_with"]
+    for package in ("av", "numpy", "opencv-python-headless", "facenet-pytorch", "torch"):
+        assert made[package] == version(package)
+    assert made["ffmpeg"] == av.ffmpeg_version_info
+    assert int(made["cores"]) >= 1
+    assert made["processor"]
+
+
+def test_nothing_is_changed_but_what_the_rows_say(small_weights: Path, tmp_path: Path) -> None:
+    """Measured on the files: frames without a face are equal, others but for the faces' places."""
+    source, output, rows = tmp_path / "a.mp4", tmp_path / "b.mp4", tmp_path / "t.jsonl"
+    write_portrait_clip(source, frames=12, empty=range(5, 8))
+    base = [str(source), "-o", str(output), "-q", "--weights", str(small_weights)]
+    assert main([*base, "--gate", "off", "--crf", "0", "--timings", str(rows)]) == 0
+    told = [json.loads(line) for line in rows.read_text().splitlines()]
+    for row, before, after in zip(told, lumas(source), lumas(output), strict=True):
+        changed = before != after
+        boxes = [face["box"] for face in row["faces"] if face["sharpness_after"] is not None]
+        assert changed.any() == bool(boxes)
+        for x0, y0, x1, y1 in boxes:
+            across, down = (x1 - x0) / 2, (y1 - y0) / 2
+            high, wide = (max(0, int(low)) for low in (y0 - down, x0 - across))
+            changed[high : math.ceil(y1 + down), wide : math.ceil(x1 + across)] = False
+        assert not changed.any()
+    assert 0 < sum(bool(row["faces"]) for row in told) < 12
+
+
+def lumas(path: Path) -> list[NDArray[np.uint8]]:
+    with av.open(path) as container:
+        return [
+            frame.to_ndarray(format="yuv420p")[: frame.height]
+            for frame in container.decode(video=0)
+        ]
 
 
 def test_the_hash_of_the_options_tells_runs_apart(small_weights: Path, tmp_path: Path) -> None:

@@ -71,6 +71,13 @@ def test_an_unreadable_configuration_is_refused(tmp_path: Path, content: bytes) 
         resolve(flags("--config", str(tmp_path / "none.toml")), {})
 
 
+def test_a_text_without_quotes_is_explained(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("strength = 1\ngate = off\n")
+    with pytest.raises(OptionError, match=r"at line 2, column 8.*; a text needs quotes"):
+        resolve(flags("--config", str(config)), {})
+
+
 def test_a_stray_variable_is_mentioned() -> None:
     _, notes = resolve(flags(), {"VIDFACEDEBLUR_STRENGHT": "1", "VIDFACEDEBLUR_DATA": "/x"})
     assert notes == ["unknown environment variable VIDFACEDEBLUR_STRENGHT ignored"]
@@ -84,11 +91,25 @@ def test_a_stray_variable_is_mentioned() -> None:
         ("--engine", "warp", "--engine must be one of auto"),
         ("--crop-size", "big", "--crop-size must be"),
         ("--report", "", "--report must not be empty"),
+        ("--start", "1:75", r"--start must be seconds, or \[HH:\]MM:SS, got '1:75'"),
+        ("--start", "1:60:00", "--start must be seconds"),
+        ("--duration", "soon", "--duration must be seconds"),
     ],
 )
 def test_a_wrong_flag_names_itself(flag: str, value: str, says: str) -> None:
     with pytest.raises(OptionError, match=says):
         resolve(flags(flag, value), {})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2.5", 2.5), ("1:30", 90), ("90:00", 5400), ("00:00:01", 1), ("1:02:03.25", 3723.25)],
+)
+def test_a_moment_may_be_written_as_on_a_clock(text: str, seconds: float, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(f'start = "{text}"\n')
+    assert resolve(flags("--config", str(config)), {})[0]["start"] == seconds
+    assert resolve(flags("--duration", text), {})[0]["duration"] == seconds
 
 
 def test_every_setting_is_a_flag_with_help() -> None:

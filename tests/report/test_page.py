@@ -72,6 +72,94 @@ def test_a_failed_run_says_so_first(page: Path) -> None:
     assert "Time spent on a frame" in text
 
 
+def test_it_says_what_a_deblurred_face_is(page: Path, tmp_path: Path) -> None:
+    made = record()
+    for sharp, said in ((frozenset({1, 2}), 0), (frozenset({1}), 1)):
+        faces = write_faces(tmp_path / str(said), sharp=sharp)
+        write_page(page, title="c", record=made, summary=summary(made), faces=faces)
+        assert Parsed(page).text.count("A deblurred face is an estimate") == said
+
+
+def test_what_was_changed_is_counted_in_frames(page: Path) -> None:
+    """Not the faces, of which a frame may have several, in all frames of the video."""
+    made = RunRecord()
+    for i in range(8):
+        made.add(result(i, [face(1), face(2)] if i < 3 else [face(3, 0.0)]))
+    write_page(page, title="c", record=made, summary=summary(made))
+    assert "faces in 3 of 8 frames, nothing else" in Parsed(page).text
+    none = record(20, tracks=0)
+    write_page(page, title="c", record=none, summary=summary(none))
+    assert "nothing; then every frame was encoded anew" in Parsed(page).text
+    write_page(page, title="c", record=made, summary=summary(made, copied=True, deblurred=0))
+    assert "nothing: the output is the input" in Parsed(page).text
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"start": 0, "duration": None}, ""),
+        ({"start": 0, "duration": 1.5}, "worked on: from its first frame on, for 1.5 s."),
+        (
+            {"start": 61.25, "duration": None},
+            "from 61.25 s after its first frame on. Frames are counted, and",
+        ),
+    ],
+)
+def test_a_part_of_an_input_is_named(page: Path, options: dict[str, object], said: str) -> None:
+    made = record(30)
+    write_page(page, title="c", record=made, summary=summary(made), provenance={"options": options})
+    text = Parsed(page).text
+    assert said in text
+    assert ("Only a part of the input" in text) == bool(said)
+
+
+def test_options_are_said_without_python(page: Path) -> None:
+    made = record(30)
+    options = {"crf": None, "regions": (), "strict": True, "isolate": False, "names": ("a", "b")}
+    given = {
+        "options": options,
+        "made_with": {"ffmpeg": "8.1.2"},
+        "began": "2026-01-02 03:04:05 UTC",
+    }
+    write_page(page, title="c", record=made, summary=summary(made), provenance=given)
+    text = Parsed(page).text
+    for said in ("crfnot given", "regionsnot given", "strictyes", "isolateno", "namesa, b"):
+        assert said in text
+    assert text.index("Made with1 entry") < text.index("ffmpeg8.1.2")
+    assert "Begun2026-01-02 03:04:05 UTC" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "tracks", "said"),
+    [
+        ({"faces": "none"}, 0, "No face was looked for"),
+        ({"faces": "all", "exclude": ()}, 0, "No face was found, so"),
+        ({"exclude": ((0, 0, 9, 9),)}, 0, "No face was found where they were asked for, so"),
+        ({"strength": 0}, 1, "the strength that was asked for is 0."),
+        ({"strength": 1}, 1, "Every face was sharp already"),
+    ],
+)
+def test_why_no_face_was_changed(
+    page: Path, tmp_path: Path, options: dict[str, object], tracks: int, said: str
+) -> None:
+    made = RunRecord()
+    for i in range(30):
+        made.add(result(i, [face(1, 0.0)] * tracks))
+    given = {"options": options}
+    done = summary(made)
+    write_page(page, title="c", record=made, summary=done, provenance=given, faces=tmp_path / "f")
+    text = Parsed(page).text
+    assert said in text
+    assert ("long enough" in text) == bool(tracks)
+
+
+def test_a_damage_is_said_once(page: Path) -> None:
+    made = record(30)
+    done = summary(made, truncated="a.mkv is cut short: read 1 s of 2 s")
+    write_page(page, title="c", record=made, summary=done)
+    assert Parsed(page).text.count("cut short") == 1
+
+
 def test_names_and_messages_stay_text(page: Path) -> None:
     made = record(30)
     done = summary(made, input=BAD_NAME, losses=(BAD_NAME,), tag=BAD_NAME)
@@ -118,6 +206,7 @@ def test_little_to_say(page: Path, tmp_path: Path, timed: bool) -> None:
     write_page(page, title="none", record=RunRecord(), summary=None, error="no such file")
     assert "No frame was finished." in Parsed(page).text
     made = record(1, timed=timed)
+    assert made.faces
     write_page(page, title="p.png", record=made, summary=summary(made), faces=tmp_path / "none")
     text = Parsed(page).text
     assert "No face was seen for long enough" in text

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,7 @@ from vidfacedeblur.errors import OutputError, VidFaceDeblurError
 from vidfacedeblur.events import TrackEvents
 from vidfacedeblur.outcome import hash_of
 from vidfacedeblur.pipeline import FaceDeblurPipeline
+from vidfacedeblur.provenance import made_with
 from vidfacedeblur.report import RunRecord, prune, write_page
 from vidfacedeblur.types import FrameResult, RunSummary
 from vidfacedeblur.whole import STANDARD
@@ -63,6 +65,7 @@ class Beside:
         self._source, self._target, self._pipeline = source, target, pipeline
         self._page, self._index = page, index
         self._take = take
+        self._began = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         self._record = RunRecord() if page else None
         self._events = None
         if events is not None:
@@ -148,7 +151,12 @@ class Beside:
         known = pipeline.provenance(summary.input_sha256 if summary else None)
         groups = (pipeline.options, pipeline.faces, pipeline.video)
         options = {k: v for group in groups for k, v in asdict(group).items() if k != "model"}
-        return known | {"input": str(self._source), "options": options}
+        return known | {
+            "input": str(self._source),
+            "options": options,
+            "made_with": made_with(),
+            "began": self._began,
+        }
 
 
 def line_of(error: BaseException) -> str:

@@ -1,9 +1,10 @@
 """The files of the best faces.
 
 Of track 7, best first: ``track-0007-1.png`` (the face after deblurring, in the picture's own
-resolution), ``track-0007-1-original.png`` (the same pixels before), and ``track-0007-1.json``,
-which comes last: where it is, both pictures are. A track whose number was in use before, because a
-caller gave it again or its face was not wanted for a while, is called ``track-0007v2``.
+resolution; the file itself says what was done, where anything was), ``track-0007-1-original.png``
+(the same pixels before), and ``track-0007-1.json``, which comes last: where it is, both pictures
+are. A track whose number was in use before, because a caller gave it again or its face was not
+wanted for a while, is called ``track-0007v2``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vidfacedeblur.best.shots import Shot
 from vidfacedeblur.errors import OutputError, OutputExistsError
 from vidfacedeblur.events import wall_text
 from vidfacedeblur.types import ByteImage
+from vidfacedeblur.video.picture_bytes import Extras, with_extras
 
 SCHEMA = 1
 """Version of the JSON files' form; rises when a field changes its meaning or goes."""
@@ -83,7 +85,9 @@ class FaceFiles:
             for rank, shot in enumerate(shots, 1):
                 assert shot.picture is not None
                 stem = f"{name}-{rank}"
-                self._put(f"{stem}.png", _png(shot.picture.restored))
+                done = self._provenance | {"frame": shot.picture.index}
+                said = json.dumps(done) if shot.face.deblurred else None
+                self._put(f"{stem}.png", _png(shot.picture.restored, said))
                 self._put(f"{stem}-original.png", _png(shot.picture.original))
                 head = {"schema": SCHEMA, "source": self._source}
                 head |= {"track": track, "tracks": list(tracks), "visit": visit, "rank": rank}
@@ -146,6 +150,6 @@ def _points(
     return [[round(x - origin[0], 2), round(y - origin[1], 2)] for x, y in points]
 
 
-def _png(image: ByteImage) -> bytes:
+def _png(image: ByteImage, said: str | None = None) -> bytes:
     _, encoded = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
-    return encoded.tobytes()
+    return with_extras(encoded.tobytes(), "png", Extras("png"), said)

@@ -20,6 +20,7 @@ from vidfacedeblur.cli.extras import (
     check_archive_values,
     check_page,
     check_places,
+    check_regions,
     check_suffix,
     check_values,
     event_file,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from vidfacedeblur.pipeline import FaceDeblurPipeline
     from vidfacedeblur.plan import Job, Plan
     from vidfacedeblur.types import FrameResult, RunSummary
+    from vidfacedeblur.video import SourceInfo
 
 
 class _Stopped(BaseException):
@@ -256,14 +258,23 @@ def _one(
                 timings.add(job.source, result)
                 made.add(result)
 
+            def start(info: SourceInfo) -> None:
+                sides = (info.width, info.height)
+                upright = sides[::-1] if info.orientation >= 5 else sides
+                check_regions({"--region": faces.regions, "--exclude": faces.exclude}, *upright)
+                bar.start(info.estimated_frames)
+
             summary: RunSummary = pipeline.run(
                 job.source,
                 job.target,
-                on_start=lambda info: bar.start(info.estimated_frames),
+                on_start=start,
                 on_frame=count,
                 watcher=made.best,
             )
             made.end(summary)
+    except _Stopped as stop:
+        report.add_failure(job.source, "stopped before its end", stop.exit_code)
+        raise
     except Exception as error:
         report.add_failure(job.source, error, exit_code(error))
         raise

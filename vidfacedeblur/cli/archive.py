@@ -130,8 +130,7 @@ def _run(request: Request, values: dict[str, Any], display: Display) -> int:
             _report(outcome, report)
 
         run_archive(request, _open(values), shown, stop, conclude)
-        if not result.outcome.finished:
-            report.write(complete=False)
+        report.stopped = not result.outcome.finished
     for path, why in request.plan.problems:
         display.error(f"{path}: {why}")
     _say_failed(result.outcome, request.stem, display)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from vidfacedeblur.config import Rectangle
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
 from vidfacedeblur.events import EventFile
 from vidfacedeblur.whole import STANDARD, check_place
@@ -57,6 +58,24 @@ def check_values(values: dict[str, Any]) -> None:
         raise OptionError(f"--event-interval must be 0 or more, got {values['event_interval']:g}")
     if values["best_faces"] and values["faces"] == "none":
         raise OptionError("--best-faces needs faces, but --faces none looks for none")
+
+
+def check_regions(flags: Mapping[str, Sequence[Rectangle]], width: int, height: int) -> None:
+    """Refuse places that are not in the picture: they were meant for another one.
+
+    Args:
+        flags: The rectangles of ``--region`` and ``--exclude``, by the flag's name.
+        width: Of the upright picture.
+        height: Likewise.
+
+    Raises:
+        OptionError: One lies outside.
+    """
+    for flag, rectangles in flags.items():
+        for left, top, across, down in rectangles:
+            if left >= width or top >= height or left + across <= 0 or top + down <= 0:
+                given = ",".join(f"{value:g}" for value in (left, top, across, down))
+                raise OptionError(f"{flag} {given} lies outside the picture of {width}x{height}")
 
 
 def check_page(path: Path | None) -> None:

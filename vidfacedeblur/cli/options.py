@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +22,7 @@ from vidfacedeblur.errors import OptionError
 
 _PREFIX = "VIDFACEDEBLUR_"
 _OTHER_VARIABLES = {_PREFIX + name for name in ("CACHE", "CONFIG", "DATA", "REQUIRE_GPU", "URL")}
+_CLOCK = re.compile(r"(?:([0-9]+):(?=[0-5]?[0-9]:))?([0-9]+):([0-5]?[0-9](?:\.[0-9]+)?)")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -74,6 +77,17 @@ def pair(text: str) -> tuple[str, str]:
 def which(text: str) -> str | int:
     """A whole number where the text is one, else the text."""
     return int(text) if text.isdecimal() else text
+
+
+def seconds(text: str) -> float:
+    """Seconds from a number, or from ``[HH:]MM:SS``; `ValueError` for anything else."""
+    with suppress(ValueError):
+        return float(text)
+    clock = _CLOCK.fullmatch(text)
+    if clock is None:
+        raise ValueError("must be seconds, or [HH:]MM:SS")
+    hours, minutes, rest = clock.groups("0")
+    return 3600 * int(hours) + 60 * int(minutes) + float(rest)
 
 
 def rectangle(text: str) -> tuple[float, ...]:
@@ -197,7 +211,8 @@ def read_config(path: Path, settings: Sequence[Setting]) -> dict[str, Any]:
         stored = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as some editors save it
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise OptionError(f"cannot read the configuration {path}: {reason}") from error
+        hint = "; a text needs quotes" if "Invalid value" in str(error) else ""
+        raise OptionError(f"cannot read the configuration {path}: {reason}{hint}") from error
     found = {key.replace("-", "_"): value for key, value in stored.items()}
     unknown = sorted(set(found) - {setting.key for setting in settings})
     if unknown:
@@ -223,7 +238,7 @@ def _single(setting: Setting, given: Any, origin: str) -> Any:
         value = setting.parse(text)
     except ValueError as error:
         kind = _KINDS.get(setting.parse, "a valid value")
-        own = setting.parse in (switch, pair, rectangle, path)
+        own = setting.parse in (switch, pair, rectangle, path, seconds)
         reason = str(error) if own else f"must be {kind}"
         raise OptionError(f"{origin} {reason}, got {text!r}") from error
     if setting.name == "model":

@@ -16,6 +16,7 @@ from vidfacedeblur.cli.options import (
     pair,
     path,
     rectangle,
+    seconds,
     switch,
     which,
 )
@@ -108,8 +109,17 @@ SETTINGS: tuple[Setting, ...] = (
         "auto|PX",
         group="faces",
     ),
-    Setting("start", float, _VIDEO.start, "seconds to leave out at the start", "S", group="video"),
-    Setting("duration", float, None, "seconds to process (all)", "S", group="video"),
+    Setting(
+        "start",
+        seconds,
+        _VIDEO.start,
+        "seconds, or [HH:]MM:SS, to leave out, from the first frame on",
+        "S",
+        group="video",
+    ),
+    Setting(
+        "duration", seconds, None, "seconds, or [HH:]MM:SS, to process (all)", "S", group="video"
+    ),
     Setting(
         "encoder",
         str,

@@ -10,6 +10,8 @@ from vidfacedeblur.report.text import amount, clock, counted, esc
 from vidfacedeblur.types import RunSummary
 
 _NAMES = {
+    "changed": "Changed",
+    "began": "Begun",
     "version": "vidfacedeblur",
     "model": "Model",
     "engine": "Engine",
@@ -20,6 +22,7 @@ _NAMES = {
     "weights_sha256": "Weights, SHA-256",
     "options_sha256": "Options, SHA-256",
     "tag": "Tag of the output",
+    "made_with": "Made with",
     "options": "Options",
 }
 """What the keys of a provenance are called; others are called as they are."""
@@ -30,11 +33,12 @@ def alerts(summary: RunSummary | None, record: RunRecord, error: str | None) -> 
     boxes = []
     if error is not None:
         until = (
-            f"Below is what was known by then: {counted(record.frames, 'frame')}."
+            f"Below is what was known when {counted(record.frames, 'frame was', 'frames were')}"
+            " finished."
             if record.frames
             else "No frame was finished."
         )
-        boxes.append(_box("failed", "This run failed, and there is no output.", [error], until))
+        boxes.append(_box("failed", "This run failed, and wrote no output.", [error], until))
     elif summary is None:
         boxes.append(_box("failed", "This run did not come to its end.", []))
     if summary is not None:
@@ -73,20 +77,51 @@ def figures(summary: RunSummary | None, record: RunRecord) -> str:
     return f"<dl class='key-figures'>{items}</dl>"
 
 
-def verdict(summary: RunSummary | None) -> str:
+def part(provenance: Mapping[str, Any] | None) -> str:
+    """A sentence where only a part of the input was worked on, by which moments must be read."""
+    options = (provenance or {}).get("options", {})
+    start, length = options.get("start"), options.get("duration")
+    if not start and length is None:
+        return ""
+    begin = f"from {start:.10g} s after its first frame on" if start else "from its first frame on"
+    end = "" if length is None else f", for {length:.10g} s"
+    said = f"Only a part of the input was worked on: {begin}{end}."
+    if start:
+        said += " Frames are counted, and times taken, from there."
+    return f"<p class='verdict'>{said}</p>"
+
+
+def verdict(summary: RunSummary | None, provenance: Mapping[str, Any] | None) -> str:
     """A sentence where nothing was changed, which the figures alone do not explain."""
     if summary is None or summary.deblurred:
         return ""
+    said = _why_none(summary, (provenance or {}).get("options", {}))
+    return f"<p class='verdict'>{said}</p>"
+
+
+def _why_none(summary: RunSummary, options: Mapping[str, Any]) -> str:
     if summary.copied:
-        return "<p class='verdict'>No face was changed; the output is the input, byte by byte.</p>"
+        return "No face was changed; the output is the input, byte by byte."
+    if options.get("faces") == "none":
+        return "No face was looked for, so no picture was changed."
     if not summary.faces:
-        return "<p class='verdict'>No face was found, so no picture was changed.</p>"
-    return "<p class='verdict'>Every face was sharp already; none was changed.</p>"
+        where = " where they were asked for" if _limited(options) else ""
+        return f"No face was found{where}, so no picture was changed."
+    if options.get("strength") == 0:
+        return "No face was changed: the strength that was asked for is 0."
+    return "Every face was sharp already; none was changed."
 
 
-def provenance_section(summary: RunSummary | None, provenance: Mapping[str, Any] | None) -> str:
+def _limited(options: Mapping[str, Any]) -> bool:
+    """Whether faces were asked for in parts of the picture only."""
+    return bool(options.get("regions") or options.get("exclude"))
+
+
+def provenance_section(
+    summary: RunSummary | None, record: RunRecord, provenance: Mapping[str, Any] | None
+) -> str:
     """What was changed and with what; nothing where nothing is known."""
-    known = {**(provenance or {}), **_of_summary(summary)}
+    known = {**(provenance or {}), **_of_summary(summary, record)}
     order = (*_NAMES, *(key for key in known if key not in _NAMES))
     rows = "\n".join(_row(key, known[key]) for key in order if _is_said(known.get(key)))
     if not rows:
@@ -97,14 +132,13 @@ def provenance_section(summary: RunSummary | None, provenance: Mapping[str, Any]
     )
 
 
-def _of_summary(summary: RunSummary | None) -> dict[str, Any]:
+def _of_summary(summary: RunSummary | None, record: RunRecord) -> dict[str, Any]:
     if summary is None:
         return {}
-    changed = counted(summary.deblurred, "face") + f" in {counted(summary.frames, 'frame')}"
     return {
         "input": summary.input,
         "output": summary.output,
-        "changed": f"{changed}; every other pixel is as it was before encoding",
+        "changed": _changed(summary, record),
         "model": summary.model,
         "engine": f"{summary.engine} on {summary.device}",
         "input_sha256": summary.input_sha256 or "not known: it came through a pipe",
@@ -118,6 +152,17 @@ def _of_summary(summary: RunSummary | None) -> dict[str, Any]:
     }
 
 
+def _changed(summary: RunSummary, record: RunRecord) -> str:
+    if summary.copied:
+        return "nothing: the output is the input, byte by byte"
+    frames = f"{record.changed:,} of {counted(record.frames, 'frame')}"
+    what = f"faces in {frames}, nothing else" if record.changed else "nothing"
+    return (
+        f"{what}; then every frame was encoded anew, which may change all of a picture a little,"
+        " unless the encoding is lossless"
+    )
+
+
 def _row(key: str, value: object) -> str:
     term = esc(_NAMES.get(key, key[:1].upper() + key[1:]))
     return f"<div><dt>{term}</dt><dd>{_value(key, value)}</dd></div>"
@@ -126,10 +171,11 @@ def _row(key: str, value: object) -> str:
 def _value(key: str, value: object) -> str:
     if isinstance(value, Mapping):
         pairs = "".join(
-            f"<div><dt>{esc(name)}</dt><dd>{esc(one)}</dd></div>" for name, one in value.items()
+            f"<div><dt>{esc(name)}</dt><dd>{esc(_plain(one))}</dd></div>"
+            for name, one in value.items()
         )
         return (
-            f"<details><summary>{counted(len(value), 'option')}</summary>"
+            f"<details><summary>{counted(len(value), 'entry', 'entries')}</summary>"
             f"<dl class='options'>{pairs}</dl></details>"
         )
     if isinstance(value, list | tuple):
@@ -138,13 +184,24 @@ def _value(key: str, value: object) -> str:
     return f"<code>{text}</code>" if key.endswith("sha256") or key == "tag" else text
 
 
+def _plain(value: object) -> object:
+    """An option's value, for people who do not know Python."""
+    if value is None or value == ():
+        return "not given"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(str(_plain(one)) for one in value)
+    return value
+
+
 def _is_said(value: object) -> bool:
     return value is not None and value not in ("", (), [], {})
 
 
 def _damage(summary: RunSummary) -> Iterable[str]:
     if summary.truncated is not None:
-        yield f"cut short: {summary.truncated}"
+        yield summary.truncated
     if summary.corrupt_frames:
         yield f"{counted(summary.corrupt_frames, 'frame')} with concealed damage"
     if summary.bad_packets:

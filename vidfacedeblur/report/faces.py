@@ -13,20 +13,27 @@ _EXPLAINED = (
     " Drag the line, or move it with the arrow keys."
 )
 
+_ESTIMATE = (
+    " <strong>A deblurred face is an estimate</strong> by a network that has learned from other"
+    " people's faces: however sharp it looks, it may be wrong in detail. Who it is must not be"
+    " judged without the picture before."
+)
 
-def faces_section(folder: Path | None) -> str:
+
+def faces_section(folder: Path | None, *, seen: int) -> str:
     """The best pictures of each face; nothing where none were kept, a word where there are none.
 
     Args:
         folder: Where `BestFaces` wrote; None if no faces were looked for.
+        seen: Faces found, summed over frames.
     """
-    if folder is None:
+    if folder is None or not seen:
         return ""
     faces, found = load(folder)
     if not faces:
         return _section("<p class='empty'>No face was seen for long enough to show it.</p>")
     changed = any(shot.before for face in faces for shot in face.shots)
-    said = [_EXPLAINED] if changed else []
+    said = [_EXPLAINED + _ESTIMATE] if changed else []
     if any(shot.before is None for face in faces for shot in face.shots):
         said.append("These are each face's best pictures: one that is marked unchanged was sharp.")
     if found > len(faces):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vidfacedeblur.report.about import alerts, figures, provenance_section, verdict
+from vidfacedeblur.report.about import alerts, figures, part, provenance_section, verdict
 from vidfacedeblur.report.costs import costs_data, costs_section
 from vidfacedeblur.report.document import document, put
 from vidfacedeblur.report.faces import faces_section
@@ -47,11 +47,14 @@ def write_page(
     sections = (
         _back(index_link),
         alerts(summary, record, error),
-        _header(title, summary, record, output_link if error is None else None),
-        faces_section(faces),
+        _header(title, output_link if error is None else None),
+        figures(summary, record),
+        verdict(summary, provenance),
+        part(provenance),
+        faces_section(faces, seen=record.faces),
         timeline_section(record),
         costs_section(record, summary),
-        provenance_section(summary, provenance),
+        provenance_section(summary, record, provenance),
     )
     text = document(
         title=f"{title} – faces deblurred",
@@ -68,16 +71,12 @@ def _back(index_link: str | None) -> str:
     return f"<nav aria-label='Archive'><a href='{esc(href(index_link))}'>All files</a></nav>"
 
 
-def _header(
-    title: str, summary: RunSummary | None, record: RunRecord, output_link: str | None
-) -> str:
+def _header(title: str, output_link: str | None) -> str:
     link = (
         f"<p class='link'><a href='{esc(href(output_link))}'>Open the deblurred file</a></p>"
         if output_link
         else ""
     )
     return (
-        f"<header>\n<p class='kind'>Faces deblurred</p>\n<h1>{name(title)}</h1>\n{link}\n"
-        "</header>\n"
-        f"{figures(summary, record)}\n{verdict(summary)}"
+        f"<header>\n<p class='kind'>Faces deblurred</p>\n<h1>{name(title)}</h1>\n{link}\n</header>"
     )

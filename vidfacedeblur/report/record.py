@@ -120,6 +120,8 @@ class RunRecord:
         """Found, summed over frames."""
         self.deblurred = 0
         """Of them, those that were changed."""
+        self.changed = 0
+        """Frames on which any was."""
         self.tracks = 0
         self.size = 1
         """Frames of a stretch."""
@@ -147,6 +149,7 @@ class RunRecord:
             self.deblurred += face.deblurred
             self._lane(face, result).add(face, at)
         self.faces += len(result.faces)
+        self.changed += any(face.deblurred for face in result.faces)
         self._last = result.pts, result.time_base
         self.frames += 1
 
