@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from vidfacedeblur.engines import choose, mtcnn_specs, open_network
 from vidfacedeblur.faces import MtcnnDetector, crop_square, read_region, resized, whole_pixels
 from vidfacedeblur.types import Box, ByteImage, Face, FloatImage, Frame
 from vidfacedeblur.video import open_canvas
@@ -20,12 +19,6 @@ _BACKGROUNDS = 2
 
 Find = Callable[[ByteImage], Sequence[Box]]
 """Gives the squares to cut from (H, W, 3) uint8 RGB, in pixels."""
-
-
-def open_detector() -> MtcnnDetector:
-    """The pipeline's face detector, on the CPU."""
-    choice = choose("auto", "cpu")
-    return MtcnnDetector(*(open_network(spec, choice) for spec in mtcnn_specs()))
 
 
 def all_faces(detector: MtcnnDetector, margin: float) -> Find:

@@ -22,6 +22,7 @@ from vidfacedeblur.engines import choose
 from vidfacedeblur.engines.doctor import processor_name
 from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.errors import OptionError
+from vidfacedeblur.faces import open_detector
 from vidfacedeblur.models.bundle import WeightsFile, bundled, find_weights
 from vidfacedeblur.models.registry import MODELS, make_config
 from vidfacedeblur.models.weights import save_model
@@ -29,7 +30,6 @@ from vidfacedeblur.trainers import report
 from vidfacedeblur.trainers.baselines import BASELINES
 from vidfacedeblur.trainers.evaluation import Score, judge, summarized, time_each
 from vidfacedeblur.trainers.files import make_folder
-from vidfacedeblur.trainers.finding import open_detector
 from vidfacedeblur.trainers.fixed_sets import SETS, FixedSet
 from vidfacedeblur.trainers.listing import LISTERS, counted, write_list
 from vidfacedeblur.trainers.pictures import save_png
@@ -175,8 +175,9 @@ def _scores(
     times = {name: time_each(net, chosen.pairs(data, limit)) for name, net in networks.items()}
     pairs = chosen.pairs(data, limit)
     total = len(chosen.rows(limit))
+    detector = open_detector(choose("auto", "cpu"))
     with tqdm(total=total, desc=chosen.name, disable=None, leave=False) as bar:
-        results = list(judge(pairs, networks, BASELINES, open_detector(), on_pair=bar.update))
+        results = list(judge(pairs, networks, BASELINES, detector, on_pair=bar.update))
     return summarized(results, times)
 
 

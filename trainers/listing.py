@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from vidfacedeblur.engines import choose
 from vidfacedeblur.errors import InputError
-from vidfacedeblur.faces import MARGIN
+from vidfacedeblur.faces import MARGIN, open_detector
 from vidfacedeblur.trainers.averaging import AveragedFace, averaged_faces
 from vidfacedeblur.trainers.datasets import read_dataset
 from vidfacedeblur.trainers.files import sha256_of
-from vidfacedeblur.trainers.finding import all_faces, main_face, open_detector
+from vidfacedeblur.trainers.finding import all_faces, main_face
 from vidfacedeblur.trainers.fixed_sets import KERNEL_SIZES, LENGTHS, SIDE
 from vidfacedeblur.trainers.media import read_frames, read_picture
 from vidfacedeblur.trainers.split import read_split, read_table
@@ -30,7 +31,7 @@ _PUBLISHED = ("set", "blurred", "sharp", "psnr_ren2019", "ssim_ren2019")
 
 def list_synthetic_faces(folder: Path, _: Path | None) -> Iterator[Row]:
     """A row for each picture of the test split in which there is a face."""
-    find = main_face(open_detector(), MARGIN)
+    find = main_face(open_detector(choose("auto", "cpu")), MARGIN)
     seed = 0
     for picture in read_dataset(folder).pictures:
         if picture.split != "test":
@@ -51,7 +52,7 @@ def list_synthetic_faces(folder: Path, _: Path | None) -> Iterator[Row]:
 def list_averaged_video(folder: Path, split: Path | None) -> Iterator[Row]:
     """Rows for the clips that the split keeps for testing."""
     sides = read_split(split) if split else {}
-    find = all_faces(open_detector(), MARGIN)
+    find = all_faces(open_detector(choose("auto", "cpu")), MARGIN)
     for clip in read_dataset(folder, "videos").clips:
         if sides.get(clip.identity, "test") != "test":
             continue

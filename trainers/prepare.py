@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vidfacedeblur.engines import choose
 from vidfacedeblur.errors import InputError, OptionError
+from vidfacedeblur.faces import open_detector
 from vidfacedeblur.trainers.averaging import FACELESS, averaged_faces
 from vidfacedeblur.trainers.datasets import DataSet, read_dataset
 from vidfacedeblur.trainers.finding import (
@@ -20,7 +22,6 @@ from vidfacedeblur.trainers.finding import (
     backgrounds,
     cut_square,
     main_face,
-    open_detector,
 )
 from vidfacedeblur.trainers.fixed_sets import judged_on
 from vidfacedeblur.trainers.media import read_picture
@@ -134,7 +135,7 @@ def make_pack(args: argparse.Namespace) -> None:
     # Dealt together: who is in two data sets is on one side.
     data = splitted(_joined(sets), seed=args.seed, given=given)
     tally = Tally(broken=[*data.problems, *_strangers(data, given or {}, args.split)])
-    detector = open_detector()
+    detector = open_detector(choose("auto", "cpu"))
     if args.background:
         of_pictures = of_clips = backgrounds(detector, PACK_SIDE)
     else:

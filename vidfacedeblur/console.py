@@ -16,6 +16,11 @@ _JOINER = "\u200d"
 _CLEAR = "\r\x1b[K"
 
 
+def counted(number: int, one: str, more: str | None = None) -> str:
+    """``1 frame``, ``2,000 frames``."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
 def visible(text: str) -> str:
     """Text of which every character is seen: what has no shape is written as its code."""
     return _INVISIBLE.sub(lambda match: _visible(match[0]), text)

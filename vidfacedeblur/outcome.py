@@ -94,5 +94,6 @@ def summary_of(
         losses=tuple(sink.warnings),
         left_out=tuple(sink.left_out),
         tag=sink.tag,
+        encoding=sink.encoding,
         **values,
     )

@@ -31,9 +31,7 @@ from vidfacedeblur.config import (
     options_sha256,
 )
 from vidfacedeblur.deblur import open_deblurrer
-from vidfacedeblur.engines import Choice, NetworkSpec, choose, mtcnn_specs, open_network
-from vidfacedeblur.engines.by_size import BySize
-from vidfacedeblur.engines.threads import default_threads
+from vidfacedeblur.engines import choose
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.faces import (
     FaceFinder,
@@ -42,9 +40,9 @@ from vidfacedeblur.faces import (
     Finder,
     FindFaces,
     GivenFaces,
-    MtcnnDetector,
     as_face,
     need,
+    open_detector,
     sharpness,
 )
 from vidfacedeblur.models.bundle import find_weights
@@ -54,12 +52,10 @@ from vidfacedeblur.restore import Watcher, restore
 from vidfacedeblur.stages import grouped, prefetch
 from vidfacedeblur.stream import FrameStream, WorkStream, with_faces
 from vidfacedeblur.timing import Tally
-from vidfacedeblur.turns import OneAtATime
 from vidfacedeblur.types import (
     ByteImage,
     Face,
     FrameResult,
-    Network,
     RunSummary,
 )
 from vidfacedeblur.video import Sink, SourceInfo, open_job
@@ -126,10 +122,8 @@ class FaceDeblurPipeline:
         with ExitStack() as stack:
             self.deblurrer = open_deblurrer(found, choice, threads=threads, on_status=say)
             stack.callback(self.deblurrer.close)
-            nets = [OneAtATime(net) for net in _detector_networks(choice, threads, say)]
-            for net in nets:
-                stack.callback(net.close)
-            self._detector = MtcnnDetector(*nets)
+            self._detector = open_detector(choice, threads=threads, on_status=say)
+            stack.callback(self._detector.close)
             self._resources = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -393,19 +387,3 @@ class FaceDeblurPipeline:
         sharp = sharpness(work.canvas, face.box)
         weight = need(sharp) if self.faces.gate == "auto" else 1.0
         return replace(face, sharpness=sharp, weight=weight)
-
-
-def _detector_networks(
-    choice: Choice, threads: int | None, say: Callable[[str], None]
-) -> list[Network]:
-    """P-, R- and O-Net. Threads that help with little cost more than they save; see `BySize`."""
-
-    def opened(spec: NetworkSpec, threads: int | None) -> Network:
-        return open_network(spec, choice, threads=threads, on_status=say)
-
-    pnet, rnet, onet = mtcnn_specs()
-    # Torch's number of threads is the whole process's.
-    if choice.engine != "openvino" or (threads or default_threads()) == 1:
-        return [opened(spec, threads) for spec in (pnet, rnet, onet)]
-    # O-Net is mostly given the one face that is followed, R-Net all that a search proposes.
-    return [BySize(opened(pnet, 1), opened(pnet, threads)), opened(rnet, threads), opened(onet, 1)]

@@ -200,6 +200,8 @@ class RunSummary:
     """Streams of the input that the output does not have."""
     tag: str | None = None
     """The output's tag that says what was done; None if there is none."""
+    encoding: str | None = None
+    """Encoder, pixel format and settings of the output; None if it is the input."""
     input_sha256: str | None = None
     """None if it came through a pipe."""
     output_sha256: str | None = None

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vidfacedeblur.engines import choose, mtcnn_specs, open_network
-from vidfacedeblur.faces import MtcnnDetector
+from vidfacedeblur.engines import choose
+from vidfacedeblur.faces import MtcnnDetector, open_detector
 from vidfacedeblur.types import Network
 
 FACES_TESTS = Path(__file__).resolve().parents[2] / "tests" / "faces"
@@ -108,8 +108,8 @@ def main() -> None:
     args = parser.parse_args()
     spent: dict[str, float] = defaultdict(float)
     choice = choose(args.engine, args.device)
-    nets = [open_network(spec, choice) for spec in mtcnn_specs()]
-    detector = MtcnnDetector(*(Timed(n, name, spent) for n, name in zip(nets, NETS, strict=True)))
+    nets = zip(open_detector(choice).networks, NETS, strict=True)
+    detector = MtcnnDetector(*(Timed(net, name, spent) for net, name in nets))
     cv2.setNumThreads(1)
     print(f"{choice.engine} on {choice.device}; {platform.processor() or platform.machine()}")
     check(detector)

@@ -24,8 +24,8 @@ import numpy as np
 from motion import Pair, lag, paired, trembling
 
 from vidfacedeblur.config import FaceOptions, VideoOptions
-from vidfacedeblur.engines import choose, mtcnn_specs, open_network
-from vidfacedeblur.faces import FaceFinder, MtcnnDetector, Steadier
+from vidfacedeblur.engines import choose
+from vidfacedeblur.faces import FaceFinder, MtcnnDetector, Steadier, open_detector
 from vidfacedeblur.faces.boxes import iou
 from vidfacedeblur.types import Canvas, Face
 from vidfacedeblur.video import VIDEO_SUFFIXES, open_canvas, open_source
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--detect-every", type=int, metavar="N")
     args = parser.parse_args()
     choice = choose("auto", "auto")
-    detector = MtcnnDetector(*(open_network(spec, choice) for spec in mtcnn_specs()))
+    detector = open_detector(choice)
     options = FaceOptions(detect_every=args.detect_every)
     head = ["clip", "frames", "sure faces", "recall", "boxes of the reference", "ours", "strange"]
     head += ["trembling of the reference", "ours", "lag"]

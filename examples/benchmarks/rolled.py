@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from vidfacedeblur import FaceDeblurPipeline
-from vidfacedeblur.engines import choose, mtcnn_specs, open_network
-from vidfacedeblur.faces import MtcnnDetector, changed_as, cut, turned
+from vidfacedeblur.engines import choose
+from vidfacedeblur.faces import MtcnnDetector, changed_as, cut, open_detector, turned
 from vidfacedeblur.trainers.kernels import random_kernels
 from vidfacedeblur.types import ByteImage, FloatImage
 from vidfacedeblur.video.canvas import ArrayCanvas
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=80)
     parser.add_argument("--model", nargs="*", default=["deblurgan", "deblurganv2"])
     args = parser.parse_args()
-    detector = MtcnnDetector(*(open_network(s, choose("auto", "auto")) for s in mtcnn_specs()))
+    detector = open_detector(choose("auto", "auto"))
     faces = crops(args.faces, args.count, detector)
     print(
         "| model | roll | found | PSNR blurred | as it lies | upright |\n|---|---|---|---|---|---|"

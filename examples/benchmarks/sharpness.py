@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidfacedeblur import FaceDeblurPipeline, FaceOptions
-from vidfacedeblur.engines import choose, mtcnn_specs, open_network
-from vidfacedeblur.faces import MtcnnDetector, crop_square, need, sharpness
+from vidfacedeblur.engines import choose
+from vidfacedeblur.faces import crop_square, need, open_detector, sharpness
 from vidfacedeblur.trainers.kernels import Kind, random_kernels
 from vidfacedeblur.types import Box, ByteImage
 from vidfacedeblur.video.canvas import ArrayCanvas
@@ -51,7 +51,7 @@ class Sample:
 
 def samples(folder: Path, count: int, rng: np.random.Generator) -> Iterator[Sample]:
     """Faces of a folder, each at all widths that it can be shown at."""
-    detector = MtcnnDetector(*(open_network(s, choose("auto", "auto")) for s in mtcnn_specs()))
+    detector = open_detector(choose("auto", "auto"))
     files = sorted(folder.glob("*.jpg"))
     if not files:
         sys.exit(f"no .jpg in {folder}")

@@ -309,7 +309,7 @@ def test_the_longest_file_names(
     for again in (False, True):
         assert main(base) == 1
         said = capsys.readouterr().err
-        assert "3 outputs, 1 inputs failed or damaged" in said
+        assert "3 outputs, 1 input failed or damaged" in said
         assert ("3 done" in said) == again
     (bad,) = [row for row in table(out / "archive.csv") if row["state"] != "done"]
     assert "File name too long" in bad["error"]

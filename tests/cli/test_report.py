@@ -79,6 +79,7 @@ def test_a_run_with_everything_in_it(inputs: Path, small_weights: Path, tmp_path
     assert good["weights_sha256"] == sha256(small_weights)
     with av.open(good["output"]) as container:
         told = json.loads(container.metadata[good["tag"]])
+    assert good["encoding"].startswith("libx264 yuv420p ")
     for name in ("input_sha256", "weights_sha256", "options_sha256"):
         assert told[name] == good[name]
     again = ["--skip-existing", "--keep-partial"]
@@ -165,7 +166,7 @@ def test_a_file_without_faces_is_left_untouched(
         assert out.read_bytes() == (tmp_path / "none.mp4").read_bytes()
         run = report_of(report)["runs"][0]
         assert run["copied"] is True
-        assert run["tag"] is None
+        assert run["tag"] is run["encoding"] is None
         assert run["input_sha256"] == run["output_sha256"]
     assert "copied as it is" in capsys.readouterr().err
     assert main([str(tmp_path / "some.mp4"), "-o", str(out), *base, "--gate", "off"]) == 0

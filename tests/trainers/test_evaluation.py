@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from tests_support import portrait
 
+from vidfacedeblur.engines import choose
 from vidfacedeblur.errors import InputError
-from vidfacedeblur.faces import MtcnnDetector
+from vidfacedeblur.faces import MtcnnDetector, open_detector
 from vidfacedeblur.trainers.baselines import (
     BASELINES,
     Deconvolve,
@@ -33,7 +34,6 @@ from vidfacedeblur.trainers.evaluation import (
     summarized,
     time_each,
 )
-from vidfacedeblur.trainers.finding import open_detector
 from vidfacedeblur.trainers.fixed_sets import Pair
 from vidfacedeblur.trainers.kernels import random_kernels
 from vidfacedeblur.trainers.metrics import psnr
@@ -54,7 +54,7 @@ NOTHING = float("nan")
 
 @pytest.fixture(scope="module")
 def detector() -> MtcnnDetector:
-    return open_detector()
+    return open_detector(choose("auto", "cpu"))
 
 
 def head(shift: int, height: int = 128, width: int = 128) -> Floats:

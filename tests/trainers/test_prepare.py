@@ -16,8 +16,9 @@ import torch
 from tests_support import portrait
 from torch import Tensor
 
+from vidfacedeblur.engines import choose
 from vidfacedeblur.errors import InputError, OptionError, OutputError
-from vidfacedeblur.faces import MtcnnDetector
+from vidfacedeblur.faces import MtcnnDetector, open_detector
 from vidfacedeblur.trainers.__main__ import main
 from vidfacedeblur.trainers.datasets import read_dataset
 from vidfacedeblur.trainers.finding import (
@@ -25,7 +26,6 @@ from vidfacedeblur.trainers.finding import (
     backgrounds,
     cut_square,
     main_face,
-    open_detector,
 )
 from vidfacedeblur.trainers.media import is_picture, read_frames, read_picture
 from vidfacedeblur.trainers.pack import PACK_SIDE, PackedFace, load_pack, write_pack
@@ -38,7 +38,7 @@ from vidfacedeblur.whole import check_place
 
 @pytest.fixture(scope="module")
 def detector() -> MtcnnDetector:
-    return open_detector()
+    return open_detector(choose("auto", "cpu"))
 
 
 def square(number: int) -> ByteImage:

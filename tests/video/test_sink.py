@@ -73,6 +73,28 @@ def test_sound_and_subtitles_are_bit_equal(
         assert container.streams[2].language == "deu"
 
 
+@pytest.mark.parametrize(
+    ("suffix", "options", "encoding"),
+    [
+        (".mkv", {"crf": 20.0}, "libx264 yuv420p crf=20"),
+        (".avi", {"encoder": "mjpeg"}, "mjpeg yuv420p strict=unofficial global_quality=236"),
+    ],
+)
+@pytest.mark.parametrize("isolate", [False, True])
+def test_how_it_was_encoded_is_known(
+    suffix: str,
+    options: dict[str, Any],
+    encoding: str,
+    isolate: bool,
+    make_clip: Make,
+    run: Go,
+    tmp_path: Path,
+) -> None:
+    path = make_clip(tmp_path / "a.mkv")
+    sink = run(path, tmp_path / f"b{suffix}", isolate=isolate, **options).sink
+    assert sink.encoding.startswith(encoding)
+
+
 def test_what_is_edited_comes_back_and_nothing_else(
     make_clip: Make, run: Go, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from vidfacedeblur.archive.choose import Choice
 from vidfacedeblur.archive.journal import FINISHED, Row
 from vidfacedeblur.archive.progress import Progress, duration_text
 from vidfacedeblur.archive.tables import entry_of
-from vidfacedeblur.console import on_terminal, say
+from vidfacedeblur.console import counted, on_terminal, say
 from vidfacedeblur.events import EventFile, wall_text
 from vidfacedeblur.records import summary_of_values
 
@@ -36,11 +36,11 @@ def progress_line(progress: Progress) -> str:
     """One line that says how a run is going."""
     left = progress.seconds_left
     parts = [
-        f"{progress.done} of {progress.files} files",
+        f"{progress.done} of {counted(progress.files, 'file')}",
         f"{progress.running} at work",
-        f"{progress.frames_now} frames",
+        counted(progress.frames_now, "frame"),
         f"{progress.fps:.1f} fps",
-        f"{progress.faces_now} faces",
+        counted(progress.faces_now, "face"),
         f"{progress.failed} failed",
         "time left not known yet" if left is None else f"about {duration_text(left)} left",
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidfacedeblur.cli.extras import check_folder, check_suffix
+from vidfacedeblur.console import counted
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
 from vidfacedeblur.whole import STANDARD
 
@@ -75,7 +76,7 @@ def write_comparisons(
     for job, target in places.items():
         display.status(f"comparing {job.target.name} with {job.source.name} ...")
         frames = compare(job.source, job.target, target, how=values["compare_as"], video=video)
-        display.note(f"comparison: {frames} frames in {target}")
+        display.note(f"comparison: {counted(frames, 'frame')} in {target}")
 
 
 def _check_inputs(plan: Plan, values: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from vidfacedeblur.console import on_terminal, say, visible
+from vidfacedeblur.console import counted, on_terminal, say, visible
 from vidfacedeblur.types import FrameResult, RunSummary
 
 _LINE_SECONDS = 15.0
@@ -113,13 +113,14 @@ class Display:
             self.error(f"damaged input: {run.truncated}")
         elif run.damaged:
             self.error(
-                f"damaged input {run.input}: {run.corrupt_frames} corrupt frames,"
-                f" {run.bad_packets} bad packets; what could be read is in the output"
+                f"damaged input {run.input}: {counted(run.corrupt_frames, 'corrupt frame')},"
+                f" {counted(run.bad_packets, 'bad packet')}; what could be read is in the output"
             )
         if self._quiet:
             return
         say(
-            f"{run.output}: {run.frames} frames, {run.faces} faces ({run.deblurred} deblurred),"
+            f"{run.output}: {counted(run.frames, 'frame')}, {counted(run.faces, 'face')}"
+            f" ({run.deblurred:,} deblurred),"
             f" {run.fps:.1f} fps"
             f" ({run.model}, {run.engine} on {run.device})"
             + ("; no face changed, copied as it is" if run.copied else "")
@@ -135,8 +136,9 @@ class Display:
         seconds = sum(r.seconds for r in runs)
         rate = f", {frames / seconds:.1f} fps" if seconds else ""
         say(
-            f"{len(runs)} outputs, {failed} inputs failed or damaged, {frames} frames,"
-            f" {faces} faces ({deblurred} deblurred){rate}\n"
+            f"{counted(len(runs), 'output')}, {counted(failed, 'input')} failed or damaged,"
+            f" {counted(frames, 'frame')}, {counted(faces, 'face')} ({deblurred:,} deblurred)"
+            f"{rate}\n"
         )
 
     @staticmethod

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vidfacedeblur.config import Rectangle
+from vidfacedeblur.console import counted
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
 from vidfacedeblur.events import EventFile
 from vidfacedeblur.whole import STANDARD, check_place
@@ -302,4 +303,5 @@ def _places(plan: Plan, folder: Path, output: Path) -> dict[Job, Path]:
 
 def _told(best: BestFaces, folder: Path) -> str:
     short = f", {best.short} seen too shortly" if best.short else ""
-    return f"best faces: {best.pictures} pictures of {best.tracks} faces in {folder}{short}"
+    what = f"{counted(best.pictures, 'picture')} of {counted(best.tracks, 'face')}"
+    return f"best faces: {what} in {folder}{short}"

@@ -21,6 +21,7 @@ from vidfacedeblur.cli.extras import check_values, event_file, on_signals
 from vidfacedeblur.cli.live_settings import LIVE_SETTINGS, build_live_parser, live_options
 from vidfacedeblur.cli.settings import SETTINGS, model_and_faces
 from vidfacedeblur.cli.status import StatusLine, StatusLines
+from vidfacedeblur.console import counted
 from vidfacedeblur.errors import OptionError, OutputError
 from vidfacedeblur.events import TrackEvents
 from vidfacedeblur.models.registry import entry
@@ -226,9 +227,10 @@ def _summary(session: LiveSession) -> str:
     stats = session.stats()
     health = stats.health
     return (
-        f"{stats.frames} frames, {stats.faces} faces ({stats.deblurred} deblurred),"
+        f"{counted(stats.frames, 'frame')}, {counted(stats.faces, 'face')}"
+        f" ({stats.deblurred:,} deblurred),"
         f" {health.dropped} dropped, {health.late} late, {health.damaged} damaged,"
-        f" {health.reconnects} reconnects in {stats.seconds:.0f} s"
+        f" {counted(health.reconnects, 'reconnect')} in {stats.seconds:.0f} s"
     )
 
 

@@ -12,6 +12,7 @@ from vidfacedeblur.faces.crop import (
 )
 from vidfacedeblur.faces.detect import MtcnnDetector
 from vidfacedeblur.faces.given import FaceLike, FindFaces, GivenFaces, as_face
+from vidfacedeblur.faces.networks import open_detector
 from vidfacedeblur.faces.paste import face_mask, paste, paste_all
 from vidfacedeblur.faces.schedule import FaceFinder
 from vidfacedeblur.faces.select import Selector
@@ -44,6 +45,7 @@ __all__ = [
     "face_of",
     "face_values",
     "need",
+    "open_detector",
     "paste",
     "paste_all",
     "read_region",

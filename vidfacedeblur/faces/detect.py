@@ -54,8 +54,14 @@ class MtcnnDetector:
         *,
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
     ) -> None:
+        self.networks = pnet, rnet, onet
         self._pnet, self._rnet, self._onet = pnet, rnet, onet
         self._thresholds = thresholds
+
+    def close(self) -> None:
+        """Free the networks."""
+        for network in self.networks:
+            network.close()
 
     def detect(self, rgb: ByteImage, *, min_face: int, min_score: float) -> list[Face]:
         """Find the faces of an upright picture, (H, W, 3) uint8 RGB of any size; largest first.

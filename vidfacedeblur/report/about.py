@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vidfacedeblur.console import counted
 from vidfacedeblur.report.record import RunRecord
-from vidfacedeblur.report.text import amount, clock, counted, esc
+from vidfacedeblur.report.text import amount, clock, esc
 from vidfacedeblur.types import RunSummary
 
 _NAMES = {
@@ -22,6 +23,7 @@ _NAMES = {
     "weights_sha256": "Weights, SHA-256",
     "options_sha256": "Options, SHA-256",
     "tag": "Tag of the output",
+    "encoding": "Encoded as",
     "made_with": "Made with",
     "options": "Options",
 }
@@ -146,6 +148,7 @@ def _of_summary(summary: RunSummary | None, record: RunRecord) -> dict[str, Any]
         "weights_sha256": summary.weights_sha256,
         "options_sha256": summary.options_sha256,
         "tag": summary.tag,
+        "encoding": summary.encoding,
         "repairs": summary.repairs,
         "losses": summary.losses,
         "left out": summary.left_out,

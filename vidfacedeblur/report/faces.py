@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from vidfacedeblur.console import counted
 from vidfacedeblur.report.pictures import FaceShots, Shot, load
-from vidfacedeblur.report.text import clock, counted, esc
+from vidfacedeblur.report.text import clock, esc
 
 _EXPLAINED = (
     "Left of the line is the picture as it was, right of it as it is now."

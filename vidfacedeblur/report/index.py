@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vidfacedeblur.console import counted
 from vidfacedeblur.report.document import document, put
-from vidfacedeblur.report.text import amount, counted, esc, href, name, shown
+from vidfacedeblur.report.text import amount, esc, href, name, shown
 
 STATES = ("failed", "quarantined", "unfinished", "damaged", "skipped", "done")
 """What may become of a file, the worst first."""

@@ -66,8 +66,3 @@ def amount(value: float) -> str:
     if value >= 100 or value == int(value):
         return f"{round(value):,}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def counted(number: int, one: str, more: str | None = None) -> str:
-    """``1 frame``, ``2,000 frames``."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"

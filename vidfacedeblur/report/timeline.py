@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from vidfacedeblur.console import counted
 from vidfacedeblur.report.record import Floats, Lane, RunRecord
-from vidfacedeblur.report.text import clock, counted, esc
+from vidfacedeblur.report.text import clock, esc
 
 _HEIGHT = 24
 """Of a lane, in the units of its drawing; the correction's weight has what the foot leaves."""

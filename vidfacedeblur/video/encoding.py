@@ -97,6 +97,13 @@ class Recipe:
     constant_rate: bool = False
     """Frames have no times of their own."""
 
+    def __str__(self) -> str:
+        """As for a report: ``libx264 yuv420p crf=18 preset=veryfast``."""
+        settings = [f"{name}={value}" for name, value in self.settings.items()]
+        if self.quantizer is not None:
+            settings.append(f"global_quality={self.quantizer}")
+        return " ".join((self.encoder, self.pix_fmt, *settings))
+
 
 def recipe_for(source: VideoSource, container: Container, options: VideoOptions) -> Recipe:
     """Choose an encoder and its settings for a source; the user's choices go first.

@@ -246,6 +246,7 @@ class IsolatedSink:
         self.warnings: list[str] = []
         self.left_out: list[str] = []
         self.tag: str | None = None
+        self.encoding: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -285,7 +286,7 @@ class IsolatedSink:
             raise self._child.gone() from None
         message = self._child.receive(self._child.results, patient=True)
         self.warnings, self.left_out = message["warnings"], message["left_out"]
-        self.tag = message["tag"]
+        self.tag, self.encoding = message["tag"], message["encoding"]
         return Path(message["path"])
 
 

@@ -158,4 +158,7 @@ def check_size(width: int, height: int, path: Path | str, *, max_pixels: int) ->
         InputError: It is larger than `max_pixels`.
     """
     if width * height > max_pixels:
-        raise InputError(f"{path}: picture of {width}x{height} is over {max_pixels} pixels")
+        raise InputError(
+            f"{path}: picture of {width}x{height} is over {max_pixels} pixels; --max-pixels"
+            f" {width * height} takes it"
+        )

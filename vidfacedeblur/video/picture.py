@@ -179,6 +179,7 @@ class PictureSink:
         self.warnings: list[str] = []
         self.left_out: list[str] = []
         self.tag: str | None = None
+        self.encoding: str | None = None
         self._target = target
         self._source = source
         self._options = options
@@ -205,11 +206,14 @@ class PictureSink:
         if self._data is not None or not isinstance(frame.picture, av.VideoFrame):
             raise OutputError(f"{self._target}: a picture file takes one decoded frame")
         with output_errors(self._target):
-            encoded = _encode(self._converted(frame.picture), self._kind)
+            picture = self._converted(frame.picture)
+            encoded = _encode(picture, self._kind)
             extras = self._source.extras
             if self._options.strip_metadata:
                 extras = stripped(extras)
             self._data = with_extras(encoded, self._kind, extras, self._provenance)
+        quality = f" global_quality={_FINEST}" if self._kind == "jpeg" else ""
+        self.encoding = f"{_CODECS[self._kind]} {picture.format.name}{quality}"
 
     def finish(self) -> Path:
         if self._data is None:
@@ -225,6 +229,7 @@ class PictureSink:
 
     def leave_as_is(self) -> Path:
         self._draft.take_copy(self._source.info.path)
+        self.encoding = None
         return self._publish()
 
     def _publish(self) -> Path:

@@ -98,6 +98,8 @@ class Sink(Protocol):
     """Streams of the input that are not in the output, in words."""
     tag: str | None
     """After `finish`: the tag of the output that says what was done; None if none does."""
+    encoding: str | None
+    """After `finish`: encoder, pixel format and settings; None if the output is the input."""
 
     def __enter__(self) -> Self: ...
 

@@ -58,6 +58,7 @@ class VideoSink:
         self.warnings: list[str] = []
         self.left_out: list[str] = []
         self.tag: str | None = None
+        self.encoding: str | None = None
         self._target = target
         self._source = source
         self._options = options
@@ -147,6 +148,7 @@ class VideoSink:
             raise OutputError("what was written to standard output cannot be taken back")
         self._output.close()
         self._place.take_copy(self._source.path)
+        self.encoding = None
         return self._publish()
 
     def _publish(self) -> Path:
@@ -177,6 +179,7 @@ class VideoSink:
         strip = self._options.strip_metadata
         self._container_kind = container
         self._recipe = recipe_for(source, container, self._options)
+        self.encoding = str(self._recipe)
         self.warnings += self._recipe.notes
         for loss in self._recipe.losses:
             self._lose(loss)
