@@ -23,7 +23,7 @@ from vidfacedeblur.whole import STANDARD, check_place, whole_file, writing
 SCHEMA = 1
 """Version of the report's form; rises when a field changes its meaning or goes."""
 
-COLUMNS = ("input", "frame", "pts", "time", *STAGES, "total", "faces")
+COLUMNS = ("input", "frame", "pts", "time", *STAGES, "total", "faces", "corrupt")
 
 
 def _check_named(flag: str, path: Path | None) -> None:
@@ -35,7 +35,8 @@ class TimingsFile:
     """A row a frame, as CSV or JSON lines, by the file's suffix.
 
     Columns: input, frame (from 0), pts, time (s), a column a stage and their sum (ms), faces (JSON
-    in CSV: box, score, track, weight, sharpness before and after).
+    in CSV: box, score, track, weight, sharpness before and after), and corrupt (whether the decoder
+    had to conceal damage: true or false).
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -78,8 +79,8 @@ def timing_row(source: Path, result: FrameResult, suffix: str) -> str:
     faces = [_face_values(face) for face in result.faces]
     head = (str(source), result.index, result.pts, result.time)
     if suffix == ".csv":
-        return _csv_line((*head, *milliseconds, json.dumps(faces)))
-    row = dict(zip(COLUMNS, (*head, *milliseconds, faces), strict=True))
+        return _csv_line((*head, *milliseconds, json.dumps(faces), json.dumps(result.corrupt)))
+    row = dict(zip(COLUMNS, (*head, *milliseconds, faces, result.corrupt), strict=True))
     return json.dumps(row) + "\n"
 
 

@@ -152,6 +152,8 @@ class FrameResult:
     image: Any = None
     """`process` and `process_image` only: the frame as it was given (array or `av.VideoFrame`),
     with its faces deblurred."""
+    corrupt: bool = False
+    """The decoder had to conceal damage in this frame."""
 
     @property
     def time(self) -> float | None:

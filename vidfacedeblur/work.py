@@ -37,6 +37,7 @@ class Work:
             tuple(self.faces),
             self.clock.timing(),
             image,
+            frame.corrupt,
         )
 
 

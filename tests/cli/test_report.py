@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import math
@@ -130,6 +131,24 @@ def test_nothing_is_changed_but_what_the_rows_say(small_weights: Path, tmp_path:
             changed[high : math.ceil(y1 + down), wide : math.ceil(x1 + across)] = False
         assert not changed.any()
     assert 0 < sum(bool(row["faces"]) for row in told) < 12
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_damaged_frames_are_marked(
+    inputs: Path, small_weights: Path, tmp_path: Path, suffix: str
+) -> None:
+    rows, report, page = (tmp_path / name for name in (f"t{suffix}", "r.json", "p.html"))
+    asked = ["--timings", str(rows), "--report", str(report), "--html", str(page)]
+    output = ["-o", str(tmp_path / "o.mp4"), "-q", "--weights", str(small_weights)]
+    assert main([str(inputs / "damaged.ts"), *output, *asked]) == 4
+    with rows.open(newline="") as file:
+        told = (
+            [json.loads(line) for line in file] if suffix == ".jsonl" else [*csv.DictReader(file)]
+        )
+    marked = [int(row["frame"]) for row in told if row["corrupt"] in (True, "true")]
+    assert all(row["corrupt"] in (True, False, "true", "false") for row in told)
+    assert 0 < len(marked) == report_of(report)["runs"][0]["corrupt_frames"] < len(told)
+    assert f"concealed damage: {marked[0]} (0:45.9)" in page.read_text()
 
 
 def lumas(path: Path) -> list[NDArray[np.uint8]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,17 @@ def test_a_damage_is_said_once(page: Path) -> None:
     done = summary(made, truncated="a.mkv is cut short: read 1 s of 2 s")
     write_page(page, title="c", record=made, summary=done)
     assert Parsed(page).text.count("cut short") == 1
+
+
+def test_damaged_frames_are_named_up_to_ten(page: Path) -> None:
+    made = record(30)
+    for number in range(100, 112):
+        made.add(replace(result(number, timed=number != 100), corrupt=True))
+    done = summary(made, corrupt_frames=12)
+    write_page(page, title="c", record=made, summary=done)
+    told = Parsed(page).text.partition("12 frames with concealed damage: ")[2]
+    assert told.startswith("100, 101 (0:04.0), 102 (0:04.1), ")
+    assert told.split("109 (0:04.4)")[1].startswith(", ...")
 
 
 def test_names_and_messages_stay_text(page: Path) -> None:

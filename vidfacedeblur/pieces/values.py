@@ -15,7 +15,7 @@ from vidfacedeblur.pipeline import FaceDeblurPipeline
 from vidfacedeblur.types import Face, FrameResult, FrameTiming
 from vidfacedeblur.video import Look
 
-_VERSION = 1
+_VERSION = 2
 """Of the form of all files; a plan of another version is made anew."""
 
 
@@ -92,14 +92,14 @@ class PlanHead:
 def result_line(result: FrameResult) -> tuple[Any, Any]:
     """A frame's result, but for its picture, as values and what is beside them."""
     faces = [face_values(face) for face in result.faces]
-    return [result.index, result.pts, faces], astuple(result.timing)
+    return [result.index, result.pts, result.corrupt, faces], astuple(result.timing)
 
 
 def result_of(values: Any, beside: Any, time_base: Fraction) -> FrameResult:
     """The result that `result_line` made these of."""
-    index, pts, faces = values
+    index, pts, corrupt, faces = values
     found = tuple(face_of(face) for face in faces)
-    return FrameResult(index, pts, time_base, found, FrameTiming(*beside))
+    return FrameResult(index, pts, time_base, found, FrameTiming(*beside), corrupt=corrupt)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def alerts(summary: RunSummary | None, record: RunRecord, error: str | None) -> 
         boxes.append(_box("failed", "This run did not come to its end.", []))
     if summary is not None:
         if summary.damaged:
-            boxes.append(_box("damaged", "The input is damaged.", _damage(summary)))
+            boxes.append(_box("damaged", "The input is damaged.", _damage(summary, record)))
         kept = [*summary.losses, *(f"left out: {stream}" for stream in summary.left_out)]
         if kept:
             boxes.append(_box("warned", "Not everything could be kept.", kept))
@@ -202,11 +202,17 @@ def _is_said(value: object) -> bool:
     return value is not None and value not in ("", (), [], {})
 
 
-def _damage(summary: RunSummary) -> Iterable[str]:
+def _damage(summary: RunSummary, record: RunRecord) -> Iterable[str]:
     if summary.truncated is not None:
         yield summary.truncated
     if summary.corrupt_frames:
-        yield f"{counted(summary.corrupt_frames, 'frame')} with concealed damage"
+        which = [
+            f"{number}" if time is None else f"{number} ({clock(time)})"
+            for number, time in record.corrupt
+        ]
+        more = [", ..."] if summary.corrupt_frames > len(which) > 0 else []
+        places = ": " + "".join([", ".join(which), *more]) if which else ""
+        yield f"{counted(summary.corrupt_frames, 'frame')} with concealed damage{places}"
     if summary.bad_packets:
         yield f"{counted(summary.bad_packets, 'packet')} that could not be read"
 

@@ -27,6 +27,8 @@ _SEEN, _CHANGED, _WEIGHT, _MEASURED, _BEFORE, _AFTER = range(_FIELDS)
 """What is summed of a face over a stretch: frames, those it was changed on, weights, frames whose
 sharpness is known, sharpness before, and after (as before where it was not changed)."""
 
+TOLD = 10
+"""Damaged frames that are named."""
 _COLUMNS = (*STAGES, "total")
 _LEAST, _STEP, _STEPS = 1e-3, math.log(1.02), 1200
 """Milliseconds are counted in steps of 2 %, from a microsecond to hours."""
@@ -122,6 +124,8 @@ class RunRecord:
         """Of them, those that were changed."""
         self.changed = 0
         """Frames on which any was."""
+        self.corrupt: list[tuple[int, float | None]] = []
+        """Numbers and times of the first frames in which damage was concealed."""
         self.tracks = 0
         self.size = 1
         """Frames of a stretch."""
@@ -148,6 +152,8 @@ class RunRecord:
         for face in result.faces:
             self.deblurred += face.deblurred
             self._lane(face, result).add(face, at)
+        if result.corrupt and len(self.corrupt) < TOLD:
+            self.corrupt.append((result.index, result.time))
         self.faces += len(result.faces)
         self.changed += any(face.deblurred for face in result.faces)
         self._last = result.pts, result.time_base
