@@ -148,7 +148,7 @@ def test_damaged_frames_are_marked(
     marked = [int(row["frame"]) for row in told if row["corrupt"] in (True, "true")]
     assert all(row["corrupt"] in (True, False, "true", "false") for row in told)
     assert 0 < len(marked) == report_of(report)["runs"][0]["corrupt_frames"] < len(told)
-    assert f"concealed damage: {marked[0]} (0:45.9)" in page.read_text()
+    assert f"concealed damage: frame {marked[0]} (0:45.9)" in page.read_text()
 
 
 def lumas(path: Path) -> list[NDArray[np.uint8]]:

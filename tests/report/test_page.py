@@ -167,7 +167,7 @@ def test_damaged_frames_are_named_up_to_ten(page: Path) -> None:
         made.add(replace(result(number, timed=number != 100), corrupt=True))
     done = summary(made, corrupt_frames=12)
     write_page(page, title="c", record=made, summary=done)
-    told = Parsed(page).text.partition("12 frames with concealed damage: ")[2]
+    told = Parsed(page).text.partition("12 frames with concealed damage: frames ")[2]
     assert told.startswith("100, 101 (0:04.0), 102 (0:04.1), ")
     assert told.split("109 (0:04.4)")[1].startswith(", ...")
 

@@ -211,7 +211,8 @@ def _damage(summary: RunSummary, record: RunRecord) -> Iterable[str]:
             for number, time in record.corrupt
         ]
         more = [", ..."] if summary.corrupt_frames > len(which) > 0 else []
-        places = ": " + "".join([", ".join(which), *more]) if which else ""
+        kind = "frame" if len(which) == 1 else "frames"
+        places = f": {kind} " + "".join([", ".join(which), *more]) if which else ""
         yield f"{counted(summary.corrupt_frames, 'frame')} with concealed damage{places}"
     if summary.bad_packets:
         yield f"{counted(summary.bad_packets, 'packet')} that could not be read"
