@@ -18,7 +18,16 @@ import jsonschema
 import numpy as np
 import pytest
 
-from vidfacedeblur import Box, EventFile, Face, FrameResult, FrameTiming, TrackEvents, events
+from vidfacedeblur import (
+    Box,
+    EventFile,
+    Face,
+    FrameResult,
+    FrameTiming,
+    TrackEvents,
+    event_file,
+    events,
+)
 from vidfacedeblur.errors import OptionError, OutputError
 
 SCHEMA: dict[str, Any] = json.loads(
@@ -361,7 +370,7 @@ def test_a_line_that_does_not_fit_is_not_there_by_half(tmp_path: Path) -> None:
     path.write_text('{"a": 0}\n')
     short = Short(path)
     with pytest.raises(OSError, match="No space"):
-        events._write_whole(short, b"x" * 50)  # type: ignore[arg-type]
+        event_file._write_whole(short, b"x" * 50)  # type: ignore[arg-type]
     short.close()
     assert lines(path) == [{"a": 0}]
 
@@ -370,7 +379,7 @@ def test_a_line_that_does_not_fit_is_not_there_by_half(tmp_path: Path) -> None:
 def test_a_killed_process_leaves_whole_lines(live: bool, tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     code = (
-        "import sys; from pathlib import Path; from vidfacedeblur.events import EventFile\n"
+        "import sys; from pathlib import Path; from vidfacedeblur.event_file import EventFile\n"
         f"with EventFile(Path(sys.argv[1]), live={live}) as file:\n"
         "    for n in range(10**9): file({'schema': 1, 'n': n, 'long': 'x' * 20000})\n"
     )
@@ -408,7 +417,7 @@ BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHON
 
 def test_a_reader_has_each_line_at_once() -> None:
     code = (
-        "import time; from pathlib import Path; from vidfacedeblur.events import EventFile\n"
+        "import time; from pathlib import Path; from vidfacedeblur.event_file import EventFile\n"
         "with EventFile(Path('-')) as file: file({'a': 1}); time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code]
@@ -422,7 +431,7 @@ def test_a_reader_has_each_line_at_once() -> None:
 
 def test_a_reader_that_goes_away_is_one_clear_error() -> None:
     code = (
-        "import sys; from pathlib import Path; from vidfacedeblur.events import EventFile\n"
+        "import sys; from pathlib import Path; from vidfacedeblur.event_file import EventFile\n"
         "from vidfacedeblur.errors import OutputError\n"
         "try:\n"
         "    with EventFile(Path('-')) as file:\n"

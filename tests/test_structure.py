@@ -24,6 +24,7 @@ FLOORS = {
     "link": 2,
     "stages": 2,
     "turns": 2,
+    "event_file": 2,
     "events": 2,
     "records": 3,
     "models": 3,

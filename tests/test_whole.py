@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vidfacedeblur.errors import OptionError, OutputError
-from vidfacedeblur.events import EventFile
+from vidfacedeblur.event_file import EventFile
 from vidfacedeblur.records import Report, TimingsFile
 from vidfacedeblur.whole import whole_file
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from vidfacedeblur.best import BestFaces
     from vidfacedeblur.config import FaceOptions, ModelOptions, VideoOptions
     from vidfacedeblur.errors import VidFaceDeblurError
-    from vidfacedeblur.events import EventFile, TrackEvents
+    from vidfacedeblur.event_file import EventFile
+    from vidfacedeblur.events import TrackEvents
     from vidfacedeblur.pipeline import FaceDeblurPipeline
     from vidfacedeblur.types import Box, Face, FrameResult, FrameTiming, RunSummary
 
@@ -25,7 +26,7 @@ _HOMES = {
     "VideoOptions": "config",
     "VidFaceDeblurError": "errors",
     "BestFaces": "best",
-    "EventFile": "events",
+    "EventFile": "event_file",
     "TrackEvents": "events",
     "Box": "types",
     "Face": "types",

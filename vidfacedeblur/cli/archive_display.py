@@ -13,7 +13,8 @@ from vidfacedeblur.archive.journal import FINISHED, Row
 from vidfacedeblur.archive.progress import Progress, duration_text
 from vidfacedeblur.archive.tables import entry_of
 from vidfacedeblur.console import counted, on_terminal, say
-from vidfacedeblur.events import EventFile, wall_text
+from vidfacedeblur.event_file import EventFile
+from vidfacedeblur.events import wall_text
 from vidfacedeblur.records import summary_of_values
 
 if TYPE_CHECKING:

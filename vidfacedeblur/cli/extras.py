@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from vidfacedeblur.config import Rectangle
 from vidfacedeblur.console import counted
 from vidfacedeblur.errors import OptionError, OutputError, OutputExistsError
-from vidfacedeblur.events import EventFile
+from vidfacedeblur.event_file import EventFile
 from vidfacedeblur.whole import STANDARD, check_place
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from vidfacedeblur.console import on_terminal, say
 from vidfacedeblur.errors import OutputError
-from vidfacedeblur.events import EventFile, wall_text
+from vidfacedeblur.event_file import EventFile
+from vidfacedeblur.events import wall_text
 
 if TYPE_CHECKING:
     from vidfacedeblur.live import LiveStats

@@ -261,7 +261,8 @@ class VidFaceDeblur(GstBase.BaseTransform):  # type: ignore[misc]
         return ElementOptions(**values)
 
     def _open_events(self) -> TrackEvents:
-        from vidfacedeblur.events import EventFile, TrackEvents
+        from vidfacedeblur.event_file import EventFile
+        from vidfacedeblur.events import TrackEvents
 
         file = self._resources.enter_context(EventFile(Path(self.events), live=True))
         tracks = TrackEvents(file, source=self.get_name(), interval=1.0)
