@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -220,7 +221,7 @@ def test_a_wrong_export_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_openvino_cannot_run_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("Check 'x' failed\nat src/plugin.cpp")
 
     monkeypatch.setattr(openvino, "import_graph", fail)
@@ -243,3 +244,20 @@ def test_other_weights_or_another_openvino_get_another_file(
     paths.append(openvino.prepared(spec, lambda line: None))
     assert len(set(paths)) == 3
     assert all(path.exists() for path in paths)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_memory_does_not_grow_with_every_size_there_ever_was() -> None:
+    """As an archive, or a camera in a year, has them; it was 0.4 MB each."""
+    network = open_network(mtcnn_specs()[0], choose("openvino", "cpu"), threads=1)
+    rng = np.random.default_rng(0)
+
+    def after(sizes: int) -> float:
+        for height, width in rng.integers(12, 200, (sizes, 2)):
+            network(np.zeros((1, 3, height, width), np.float32))
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
+
+    before = after(100)
+    assert after(600) - before < 100
+    network.close()
