@@ -167,9 +167,12 @@ def test_two_cameras_share_a_pipeline(pipeline: FaceDeblurPipeline) -> None:
             LiveSession(pipeline, source, [note])
             for source, note in zip((first, second), notes, strict=True)
         ]
-        threads = [threading.Thread(target=session.run, args=(5,)) for session in sessions]
+        threads = [threading.Thread(target=session.run) for session in sessions]
         for thread in threads:
             thread.start()
+        wait_until(lambda: all(len(note.results) >= 10 for note in notes), 60)
+        for source in (first, second):
+            source.close()
         for thread in threads:
             thread.join(20)
-    assert all(len(note.results) >= 10 for note in notes)
+            assert not thread.is_alive()
