@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from vidfacedeblur.engines.openvino import openvino_problem
 from vidfacedeblur.engines.plans import tensorrt_problem
 from vidfacedeblur.engines.select import choose
 from vidfacedeblur.engines.threads import default_threads, usable_cores
+from vidfacedeblur.provenance import processor_name
 
 _PACKAGES = ("torch", "openvino", "tensorrt", "tensorrt-rtx", "onnx", "onnxscript", "numpy")
 
@@ -90,17 +90,6 @@ def table(found: Findings) -> str:
     reasons = [f"  not {reason}" for reason in found.passed_over]
     auto = [f"auto takes {found.chosen}", *reasons]
     return "\n".join([*_columns(machine), "", *_columns(engines), "", *auto])
-
-
-def processor_name() -> str:
-    """The processor's name, as the system tells it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def gpu_names() -> tuple[str, ...]:

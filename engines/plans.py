@@ -118,20 +118,13 @@ def build_plan(
         raise EngineError(f"TensorRT cannot read {spec.name}: {'; '.join(reasons)}")
     if half:
         _check_half(trt, network, spec)
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    config.builder_optimization_level = LEVEL
-    if trt.__name__ == "tensorrt_rtx" and capability == _TURING:
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(trt.ComputeCapability.SM75, 0)
+    config = _config(trt, builder, half=half, capability=capability)
     monitor = _monitor(trt, on_progress)
     config.progress_monitor = monitor
     profile = builder.create_optimization_profile()
     profile.set_shape(network.get_input(0).name, *profile_shapes(spec, side))
     config.add_optimization_profile(profile)
     timings = _timings(trt, config, timing_cache)
-    if not half:
-        config.clear_flag(trt.BuilderFlag.TF32)  # or float32 would have float16's precision
     plan = builder.build_serialized_network(network, config)
     if monitor.error is not None:
         raise monitor.error
@@ -140,6 +133,19 @@ def build_plan(
     if timings is not None and timing_cache is not None:
         _keep(timing_cache, bytes(timings.serialize()))
     return bytes(plan)
+
+
+def _config(trt: Any, builder: Any, *, half: bool, capability: tuple[int, int] | None) -> Any:
+    """How a plan is to be built, but for its shapes."""
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    config.builder_optimization_level = LEVEL
+    if trt.__name__ == "tensorrt_rtx" and capability == _TURING:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(trt.ComputeCapability.SM75, 0)
+    if not half:
+        config.clear_flag(trt.BuilderFlag.TF32)  # or float32 would have float16's precision
+    return config
 
 
 def profile_shapes(spec: NetworkSpec, side: int | None) -> tuple[tuple[int, ...], ...]:

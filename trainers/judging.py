@@ -19,13 +19,13 @@ from tqdm import tqdm
 
 from vidfacedeblur.deblur import Deblurrer, open_deblurrer
 from vidfacedeblur.engines import choose
-from vidfacedeblur.engines.doctor import processor_name
 from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.faces import open_detector
 from vidfacedeblur.models.bundle import WeightsFile, bundled, find_weights
 from vidfacedeblur.models.registry import MODELS, make_config
 from vidfacedeblur.models.weights import save_model
+from vidfacedeblur.provenance import processor_name
 from vidfacedeblur.trainers import report
 from vidfacedeblur.trainers.baselines import BASELINES
 from vidfacedeblur.trainers.evaluation import Score, judge, summarized, time_each

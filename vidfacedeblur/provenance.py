@@ -54,8 +54,8 @@ def made_with() -> dict[str, str]:
 
     Returns:
         Names and versions: Python, FFmpeg, each of our packages that is installed, the system; the
-        processor, for which an engine chooses its arithmetic, and how many of its cores we may
-        use, by which it and the encoder share out their work.
+        processor, for which an engine chooses its arithmetic, and how many of its cores the system
+        lets us use, by which the encoder shares out its work; an engine's threads may be fewer.
     """
     import av  # also --help reads this file's neighbours, and needs no FFmpeg
 
@@ -66,11 +66,12 @@ def made_with() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    system = {"system": platform.platform(), "processor": _processor(), "cores": str(cores)}
+    system = {"system": platform.platform(), "processor": processor_name(), "cores": str(cores)}
     return found | system
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """The processor's name, as the system tells it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

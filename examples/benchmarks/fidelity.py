@@ -32,9 +32,9 @@ from endurance import endurance
 from numpy.typing import NDArray
 
 from vidfacedeblur import FaceDeblurPipeline, FaceOptions, __version__
-from vidfacedeblur.engines.doctor import processor_name
 from vidfacedeblur.engines.threads import usable_cores
 from vidfacedeblur.faces import MARGIN, cut, paste_all
+from vidfacedeblur.provenance import processor_name
 from vidfacedeblur.types import Box, Face, Frame, Region
 from vidfacedeblur.video import open_canvas, open_sink, open_source
 

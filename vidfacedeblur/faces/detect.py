@@ -54,9 +54,13 @@ class MtcnnDetector:
         *,
         thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
     ) -> None:
-        self.networks = pnet, rnet, onet
         self._pnet, self._rnet, self._onet = pnet, rnet, onet
         self._thresholds = thresholds
+
+    @property
+    def networks(self) -> tuple[Network, Network, Network]:
+        """P-, R- and O-Net."""
+        return self._pnet, self._rnet, self._onet
 
     def close(self) -> None:
         """Free the networks."""

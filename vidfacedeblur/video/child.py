@@ -108,7 +108,8 @@ class Job:
             if "finish" in message:
                 path = sink.finish() if message["finish"] else sink.leave_as_is()
                 told = {"warnings": sink.warnings, "left_out": sink.left_out, "tag": sink.tag}
-                self._results.send({"path": str(path), "encoding": sink.encoding, **told})
+                told["encoding"] = sink.encoding
+                self._results.send({"path": str(path), **told})
                 return
             frame = self._held.pop(message["index"])
             if message["changed"]:
