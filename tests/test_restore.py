@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -65,6 +66,32 @@ def test_what_is_not_to_change_costs_nothing(options: FaceOptions) -> None:
     assert network.given == []
     assert np.array_equal(work.canvas.rgb(), portrait())
     assert work.faces[0].sharpness_after is None
+
+
+@pytest.mark.parametrize(("x", "y"), [(-130, 50), (256, 50), (70, -160), (70, 240)])
+def test_a_face_that_has_left_the_picture_costs_nothing(x: int, y: int) -> None:
+    network = Darker()
+    work = work_on(0, portrait(), "rgb")
+    work.faces = [Face(Box(x, y, x + 120, y + 150))]
+    restore([work], network, FaceOptions())  # type: ignore[arg-type]
+    assert network.given == []
+    assert not work.faces[0].deblurred
+
+
+def test_what_deblurring_takes_is_shared_among_the_frames_in_milliseconds() -> None:
+    class Slow(Darker):
+        def crops(self, crops: Sequence[FaceCrop]) -> list[FloatImage]:
+            time.sleep(0.05)
+            return super().crops(crops)
+
+    works = [work_on(i, portrait(), "rgb") for i in range(3)]
+    works[0].faces = works[2].faces = [FACE]
+    begin = time.perf_counter()
+    restore(works, Slow(), FaceOptions())  # type: ignore[arg-type]
+    wall = 1e3 * (time.perf_counter() - begin)
+    took = [work.clock.timing().deblur for work in works]
+    assert took[0] == took[2] > took[1] == 0
+    assert 50 <= sum(took) <= wall
 
 
 def test_only_the_faces_that_need_it_go_to_the_network_and_the_order_stays() -> None:

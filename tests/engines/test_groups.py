@@ -44,6 +44,12 @@ def test_the_tightest_of_a_services_groups_holds(put: Put) -> None:
     assert granted_cores() == 1.5
 
 
+def test_a_groups_name_may_hold_colons(put: Put) -> None:
+    own("0::/system.slice:cri-containerd:1f")
+    put("system.slice:cri-containerd:1f", cpu_max="150000 100000")
+    assert granted_cores() == 1.5
+
+
 @pytest.mark.parametrize("quota", ["max 100000", "nonsense", "1 0", ""])
 def test_what_is_no_quota(quota: str, put: Put) -> None:
     own("0::/")

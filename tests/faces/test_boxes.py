@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vidfacedeblur.faces.boxes import iou, share_of_smaller, survivors, thinned, windows
+from vidfacedeblur.faces.boxes import (
+    iou,
+    moved,
+    share_of_smaller,
+    squared,
+    survivors,
+    thinned,
+    windows,
+)
 from vidfacedeblur.faces.resample import SumTable
 
 
@@ -34,6 +42,28 @@ def test_thinning_is_greedy_suppression(count: int, measure: str) -> None:
 def test_a_removed_box_removes_no_one() -> None:
     chain = np.arange(9)
     assert survivors(10, chain, chain + 1).tolist() == [True, False] * 5
+
+
+def test_overlap_is_the_common_area_against_both_or_against_the_smaller() -> None:
+    boxes = np.array([[0, 0, 9, 9], [5, 3, 14, 22], [20, 0, 29, 9]], np.float32)
+    assert iou(boxes[0], boxes).tolist() == pytest.approx([1, 24 / (81 + 171 - 24), 0])
+    # Edges count as inside: ten by ten pixels, of which five by seven are common.
+    assert share_of_smaller(boxes[1], boxes).tolist() == pytest.approx([35 / 100, 1, 0])
+
+
+def test_squares_are_as_long_as_the_longer_side_about_the_same_centre() -> None:
+    boxes = np.array([[10, 20, 30, 80], [0, 0, 40, 20]], np.float32)
+    assert squared(boxes).tolist() == [[-10, 20, 50, 80], [0, -10, 40, 30]]
+
+
+def test_edges_move_by_shares_of_the_box_s_own_sides() -> None:
+    box, shares = np.array([[10, 20, 29, 59]], np.float32), np.array([[0.1, 0.2, -0.1, 0.5]])
+    assert moved(box, shares.astype(np.float32), extra=1)[0].tolist() == pytest.approx(
+        [12, 28, 27, 79], abs=1e-4
+    )
+    assert moved(box, shares.astype(np.float32), extra=0)[0].tolist() == pytest.approx(
+        [11.9, 27.8, 27.1, 78.5], abs=1e-4
+    )
 
 
 def test_boxes_without_area_overlap_nothing() -> None:

@@ -69,6 +69,22 @@ def test_a_given_size_is_kept_whatever_the_face(crop_size: int, side: int) -> No
     assert 0 <= crop.image.min() <= crop.image.max() <= 1
 
 
+def test_a_face_that_is_enlarged_shows_the_same() -> None:
+    y, x = np.mgrid[:300, :300].astype(np.float32) / 300
+    canvas = FakeCanvas(np.stack([x, y, 1 - x], axis=-1))
+    crop = cut(canvas, Face(Box(100, 100, 200, 200)), crop_size=280)
+    pairs = crop.image.reshape(140, 2, 140, 2, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(pairs, canvas.image[80:220, 80:220], atol=1e-3)
+
+
+def test_what_is_too_fine_for_the_network_becomes_its_mean() -> None:
+    stripes = np.zeros((400, 400, 3), np.float32)
+    stripes[:, 1::4] = 1
+    crop = cut(FakeCanvas(stripes), Face(Box(100, 100, 283, 283)), crop_size=64)
+    assert crop.region.width == 256
+    np.testing.assert_allclose(crop.image, 0.25, atol=1e-6)
+
+
 def test_beyond_the_edge_the_picture_is_reflected() -> None:
     canvas = FakeCanvas(noise(200, 200))
     crop = cut(canvas, Face(Box(-10, 170, 30, 210)))
@@ -104,11 +120,12 @@ def test_with_too_little_to_reflect_the_edge_is_repeated() -> None:
     [
         Box(-900, -900, -880, -880),
         Box(5000, 10, 5030, 40),
+        Box(10, 5000, 40, 5030),
         Box(-1e7, -1e7, 1e7, 1e7),
         Box(50, 50, 50, 50),
         Box(49.9, 49.9, 50.0, 50.2),
     ],
-    ids=["far left", "far right", "enormous", "a point", "a speck"],
+    ids=["far left", "far right", "far below", "enormous", "a point", "a speck"],
 )
 def test_any_box_gives_a_crop(box: Box) -> None:
     crop = cut(FakeCanvas(noise(100, 100)), Face(box))

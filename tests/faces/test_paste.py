@@ -70,6 +70,26 @@ def test_inside_the_face_the_result_is_the_network_s() -> None:
     np.testing.assert_allclose(result[inner], (restored - mean)[inner], atol=1e-5)
 
 
+def test_every_pixel_under_the_mask_is_changed_and_no_others_are_touched() -> None:
+    canvas = FakeCanvas(np.full((240, 320, 3), 0.5, np.float32))
+    crop = cut(canvas, Face(BOX))
+    stripes = np.where(np.arange(len(crop.image)) % 2, 0.2, -0.2).astype(np.float32)
+    paste(canvas, crop, crop.image + stripes[:, None, None], strength=1.0)
+    mask, region = face_mask(crop.face, crop.region), crop.region
+    changed = np.abs(canvas.image - 0.5)[region.y0 : region.y1, region.x0 : region.x1, 0]
+    np.testing.assert_allclose(changed, 0.2 * mask, atol=0.002)
+    rows, columns = np.nonzero(mask)
+    left, top = region.x0 + columns.min(), region.y0 + rows.min()
+    right, bottom = region.x0 + columns.max() + 1, region.y0 + rows.max() + 1
+    assert canvas.added == [(left, top, right, bottom)]
+
+
+def test_a_face_in_the_middle_of_its_crop_has_the_same_mask_on_all_sides() -> None:
+    mask = face_mask(Face(BOX), Region(77, 73, 173, 169))
+    np.testing.assert_allclose(mask, mask[::-1], atol=1e-5)
+    np.testing.assert_allclose(mask, mask[:, ::-1], atol=1e-5)
+
+
 def test_a_shift_of_colour_is_taken_out() -> None:
     canvas = FakeCanvas(np.full((240, 320, 3), 0.5, np.float32))
     crop = cut(canvas, Face(BOX))
@@ -105,6 +125,13 @@ def test_the_mask_reaches_past_the_landmarks() -> None:
     assert not mask[0].any()
 
 
+def test_landmarks_well_inside_the_face_leave_the_mask_as_it_is() -> None:
+    region = Region(82, 76, 178, 172)
+    usual = ((114.0, 112.0), (136.0, 112.0), (125.0, 124.0), (116.0, 136.0), (134.0, 136.0))
+    mask = face_mask(Face(BOX, landmarks=usual), region)
+    np.testing.assert_array_equal(mask, face_mask(Face(BOX), region))
+
+
 def test_a_shrunk_face_keeps_the_detail_the_network_never_saw() -> None:
     canvas = FakeCanvas(noise(600, 600))
     before = canvas.image.copy()
@@ -130,10 +157,13 @@ def test_over_the_edge_only_the_part_inside_is_changed(box: Box) -> None:
     assert canvas.added  # the fake refuses regions outside
 
 
-def test_a_face_outside_the_picture_changes_nothing() -> None:
+@pytest.mark.parametrize("far", [500, 64])  # where it is, and what of its mask would be, outside
+@pytest.mark.parametrize(("left", "up"), [(1, 1), (1, 0), (-1, 0), (0, 1), (0, -1)])
+def test_a_face_outside_the_picture_changes_nothing(left: int, up: int, far: int) -> None:
     canvas = FakeCanvas(noise(100, 100))
     before = canvas.image.copy()
-    crop = cut(canvas, Face(Box(-500, -500, -450, -450)))
+    x, y = 25 - left * (25 + far), 25 - up * (25 + far)
+    crop = cut(canvas, Face(Box(x, y, x + 50, y + 50)))
     paste(canvas, crop, textured(crop), strength=1.0)
     assert (canvas.image == before).all()
 

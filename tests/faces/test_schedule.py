@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,28 @@ def test_around_a_lost_face_is_searched_at_once(monkeypatch: pytest.MonkeyPatch)
     assert [[face.box for face in faces] for faces in settled] == jump
 
 
+def test_around_a_lost_face_means_there_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, eye = Box(150, 60, 170, 84), (155.0, 66.0)
+    image = np.zeros((200, 250, 3), np.uint8)
+    image[..., 1], image[..., 2] = np.arange(200)[:, None], np.arange(250)
+    parts: list[tuple[int, ...]] = []
+
+    def detect(rgb: np.ndarray, **_: Any) -> list[Face]:
+        y, x = map(int, rgb[0, 0, 1:])
+        parts.append((x, y, rgb.shape[1], rgb.shape[0]))
+        box = Box(here.x0 - x, here.y0 - y, here.x1 - x, here.y1 - y)
+        return [Face(box, 0.99, landmarks=((eye[0] - x, eye[1] - y),) * 5)]
+
+    monkeypatch.setattr(schedule, "confirm", lambda _, __, boxes, **___: [None] * len(boxes))
+    detector: Any = SimpleNamespace(detect=detect)
+    finder = FaceFinder(detector, FaceOptions(detect_every=9))
+    found = [finder.push(open_canvas(Frame(i, image.copy()))) for i in range(2)]
+    assert parts == [(0, 0, 250, 200), (112, 24, 96, 96)]
+    for (frame,) in found:
+        (face,) = frame.faces
+        assert (face.box, face.landmarks) == (here, (eye,) * 5)
+
+
 def test_where_a_large_face_is_lost_no_small_ones_are_looked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -178,6 +201,13 @@ def test_a_face_that_is_missed_for_a_few_frames_is_put_between(
     # A stream cannot know that it comes back.
     settled = go(Stage(truth), monkeypatch, holds_back=0)
     assert numbers(settled) == [[1]] * 3 + [[]] * 2 + [[1]] * 5
+
+
+def test_each_face_is_put_between_its_own_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = [[box(42)] + ([box(2 * i)] if i not in (3, 4) else []) for i in range(10)]
+    for i, faces in enumerate(go(Stage(truth), monkeypatch)):
+        places = {face.track: face.box.x0 for face in faces}
+        assert places == pytest.approx({1: 42, 2: 2 * i})
 
 
 def test_a_gap_is_filled_and_no_frame_has_a_face_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +270,13 @@ def test_a_cut_is_a_key_frame_and_no_face_crosses_it(monkeypatch: pytest.MonkeyP
     settled = go(stage, monkeypatch, levels=dict.fromkeys(range(3, 8), 200))
     assert stage.searched == [0, 3]
     assert numbers(settled) == [[1]] * 3 + [[2]] * 5
+
+
+def test_no_face_is_followed_back_across_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One is there before the cut as well, but nobody has found it.
+    stage = Stage([[box(0)] for _ in range(8)], found={0: []})
+    settled = go(stage, monkeypatch, levels=dict.fromkeys(range(3, 8), 200))
+    assert numbers(settled) == [[]] * 3 + [[1]] * 5
 
 
 def test_what_changes_all_the_time_is_not_cut_all_the_time() -> None:

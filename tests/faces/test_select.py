@@ -51,6 +51,15 @@ def test_only_what_has_its_middle_in_a_region() -> None:
     assert chosen(FaceOptions(exclude=((100, 100, 100, 100),)), FACES) == [[1, 3]]
     both = FaceOptions(regions=((0, 0, 200, 300),), exclude=((0, 0, 50, 300),))
     assert chosen(both, FACES) == [[2]]
+    strip = (0, 125, 400, 10)
+    assert chosen(FaceOptions(regions=(strip,)), FACES) == [[3]]
+    assert chosen(FaceOptions(exclude=(strip,)), FACES) == [[1, 2]]
+
+
+def test_the_largest_covers_the_most() -> None:
+    wide, tall = (Face(Box(0, 0, *sides), 0.99, None, sum(sides)) for sides in ((90, 40), (41, 92)))
+    square = Face(Box(100, 100, 162, 162), 0.99, None, 1)
+    assert chosen(FaceOptions(faces=2), [wide, tall, square]) == [[1, 133]]
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,9 @@ def test_it_falls_as_the_face_goes_out_of_focus() -> None:
 
 
 def test_it_is_about_the_same_at_every_size() -> None:
-    values = [of(np.clip(resized(SHARP, side), 0, 1)) for side in (64, 96, 128, 180, 256)]
+    values = [of(np.clip(resized(SHARP, side), 0, 1)) for side in (64, 80, 96, 128, 180, 256)]
     assert max(values) - min(values) < 0.12
+    assert max(values[1:]) - min(values[1:]) < 0.05
     assert min(values) > of(moved(15, "across"))
 
 
@@ -76,12 +77,21 @@ def test_it_stays_within_its_range() -> None:
     assert 0 <= of(noisy) <= 1
 
 
+@pytest.mark.parametrize(("x", "y"), [(250, 10), (20, 150)])
+@pytest.mark.parametrize(("wide", "high"), [(128, 128), (90, 128), (128, 100)])
+def test_only_the_face_s_own_place_counts(x: int, y: int, wide: int, high: int) -> None:
+    picture = np.full((340, 440, 3), 0.5, np.float32)
+    picture[y : y + 180, x : x + 180] = SHARP
+    middle, down = x + 90, y + 90
+    box = Box(middle - wide / 2, down - high / 2, middle + wide / 2, down + high / 2)
+    assert of(picture, box) == pytest.approx(of(SHARP, Box(26, 26, 154, 154)), abs=1e-6)
+
+
 def test_what_lies_outside_the_picture_does_not_count() -> None:
-    wide = np.full((180, 400, 3), 0.5, np.float32)
-    wide[:, :180] = SHARP
     cut_by_the_edge = of(SHARP, Box(60, 26, 240, 154))
     assert cut_by_the_edge == pytest.approx(of(SHARP), abs=0.12)
-    assert of(SHARP, Box(-300, -300, -200, -200)) == 0
+    for x, y in ((-300, -300), (-300, 40), (40, 300), (300, 40), (40, -300)):
+        assert of(SHARP, Box(x, y, x + 100, y + 100)) == 0
 
 
 def test_the_blurred_need_all_of_the_correction_and_the_sharp_none() -> None:

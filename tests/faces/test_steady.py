@@ -72,6 +72,18 @@ def test_a_moving_face_is_not_lagged_behind(path: Callable[[float], float]) -> N
     assert np.abs(middles(settled) - truth).max() < 0.05 * WIDTH
 
 
+def test_a_face_that_goes_evenly_keeps_its_box_and_its_landmarks() -> None:
+    frames = []
+    for t in range(12):
+        plain = face(200 + 3 * t)
+        points = tuple((x, y + 2 * t) for x, y in plain.landmarks or ())
+        x0, y0, x1, y1 = plain.box
+        frames.append([replace(plain, box=Box(x0, y0 + 2 * t, x1, y1 + 2 * t), landmarks=points)])
+    for (steady,), (found,) in zip(go(frames), frames, strict=True):
+        assert steady.box == pytest.approx(found.box)
+        assert np.ravel(steady.landmarks) == pytest.approx(np.ravel(found.landmarks))
+
+
 def test_nothing_waits_longer_than_it_must() -> None:
     steadier = Steadier(ahead=1)
     counts = [len(steadier.push(Found([face(200)], 0))) for _ in range(5)]
@@ -118,6 +130,11 @@ def test_faces_seen_too_rarely_are_left_out() -> None:
     settled = go(frames, min_track=6, ahead=6)
     assert [[f.track for f in faces] for faces in settled] == [[1]] * 20
     assert [len(faces) for faces in go(frames, min_track=5, ahead=5)] == [2] * 5 + [1] * 15
+    # Nor does one pass that comes when the scene has gone on for long.
+    late = [
+        [face(100, track=1)] + ([face(400, track=2)] if 40 <= t < 43 else []) for t in range(60)
+    ]
+    assert [len(faces) for faces in go(late, min_track=4)] == [1] * 60
     # A scene that is shorter shows its faces all the same.
     assert [len(faces) for faces in go(frames[:3], min_track=50, ahead=50)] == [2] * 3
 
@@ -130,6 +147,13 @@ def test_what_a_blurred_frame_needs_rises_and_falls_around_it() -> None:
     weights = [faces[0].weight for faces in settled]
     assert weights[6:15] == [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0]
     assert sum(weights) == 4
+
+
+def test_a_face_whose_sharpness_is_not_known_is_corrected_in_full() -> None:
+    steadier = Steadier(gated=True)
+    settled = [s for _ in range(9) for s in steadier.push(Found([face(200)], 0))]
+    settled += steadier.flush()
+    assert [faces[0].weight for faces in settled] == [1] * 9
 
 
 def test_memory_of_faces_does_not_grow() -> None:

@@ -49,6 +49,40 @@ def test_a_short_gap_is_bridged_and_a_long_one_is_not(gap: int, number: int) -> 
     assert back.track == number
 
 
+def test_a_face_is_expected_where_its_motion_takes_it() -> None:
+    for across, down in ((18, 6), (-5, 8), (3, -2)):
+        tracker = Tracker()
+        for i in (*range(20), 22, 25):  # missed on some frames
+            tracker.update(i, [face(500 + across * i, 100 + down * i)])
+        ((number, box),) = tracker.expected(28, within=3)
+        assert number == 1
+        assert box == pytest.approx(face(500 + across * 28, 100 + down * 28).box, abs=1)
+        assert tracker.expected(29, within=3) == []
+
+
+def test_a_face_that_starts_to_run_is_expected_ahead_at_once() -> None:
+    tracker = Tracker()
+    for i in range(13):
+        tracker.update(i, [face(100 + 20 * max(0, i - 10), 100)])
+    ((_, box),) = tracker.expected(13)
+    assert box == pytest.approx(face(160, 100).box, abs=1)
+
+
+def test_where_a_face_is_expected_trembles_less_than_what_is_found() -> None:
+    rng = np.random.default_rng(0)
+    tracker = Tracker()
+    found, expected = [], []
+    for i in range(200):
+        found.append(face(*(100 + rng.normal(0, 2, 2)), 50 + rng.normal(0, 2)))
+        tracker.update(i, found[-1:])
+        expected.append(tracker.expected(i + 1)[0][1])
+    widths = [
+        np.array([box.width for box in boxes]) for boxes in ([f.box for f in found], expected)
+    ]
+    assert widths[1].std() < 0.7 * widths[0].std()
+    assert abs(widths[1].mean() - 50) < 0.5
+
+
 def test_frames_that_were_never_given_count_as_a_gap() -> None:
     tracker = Tracker()
     tracker.update(0, [face(0, 0)])

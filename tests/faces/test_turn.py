@@ -43,6 +43,10 @@ def test_without_landmarks_nothing_is_turned() -> None:
     assert turned(SHARP, 0) is SHARP
 
 
+def test_the_network_sees_no_black_corners() -> None:
+    assert turned(np.ones_like(SHARP), 35).min() > 0.99
+
+
 @pytest.mark.parametrize("angle", [0.0, 90.0, -90.0, 180.0])
 def test_quarter_turns_bring_everything_back(angle: float) -> None:
     before = turned(SHARP, angle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import av
 import cv2
@@ -18,7 +19,7 @@ from vidfacedeblur.video.layout import layouts
 SUPPORTED = sorted(layouts())
 COMMON = ["yuv420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "nv12", "p010le"]
 COMMON += ["yuvj420p", "yuv411p", "yuva420p", "gbrp", "gbrp12le", "rgb24", "bgra", "gray"]
-MATRICES = {"601": 5, "601 of 525 lines": 6, "709": 1, "240M": 7, "2020": 9}
+MATRICES = {"601": 5, "601 of 525 lines": 6, "709": 1, "240M": 7, "2020": 9, "FCC": 4}
 
 
 def noise(pix_fmt: str, width: int, height: int, *, low: float = 0, high: float = 1) -> Frame:
@@ -56,6 +57,9 @@ def test_a_small_copy_shows_what_the_region_shows(pix_fmt: str, orientation: int
     frame = noise(pix_fmt, 96, 64, low=0.4, high=0.6)
     frame.orientation = orientation
     canvas = open_canvas(frame)
+    y, x = np.mgrid[: canvas.height, : canvas.width].astype(np.float32)
+    tints = np.stack([x / canvas.width, y / canvas.height, 1 - x / canvas.width], axis=-1) - 0.5
+    canvas.add(Region(0, 0, canvas.width, canvas.height), np.float32(0.5) * tints)
     region = Region(8, 4, 56, 52)
     expected = cv2.resize(canvas.read(region), (4, 4), interpolation=cv2.INTER_AREA)
     small = canvas.read_small(region, 4)
@@ -192,6 +196,8 @@ def test_coordinates_are_upright(orientation: int, kind: str) -> None:
     assert (canvas.width, canvas.height) == ((20, 30) if orientation >= 5 else (30, 20))
     assert (canvas.rgb()[:down, :across] == 220).all()
     assert (canvas.rgb()[down:] == 20).all()
+    quarters = canvas.read_small(Region(0, 0, 2 * across, 2 * down), 2) * 255
+    assert np.allclose(quarters[..., 0], [[220, 20], [20, 20]], atol=0.01)
     bright = Region(0, 0, across, down)
     assert np.allclose(canvas.read(bright), 220 / 255)
     canvas.add(bright, np.full((down, across, 3), -0.2, np.float32))
@@ -231,6 +237,27 @@ def test_canvases_of_several_threads_do_not_meet() -> None:
     assert right == [True] * 4
 
 
+def test_a_change_does_not_reach_pictures_that_are_predicted_from_this_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(path, "w") as container:
+        options = {"tune": "zerolatency"}  # each picture from the one before
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(4):
+            container.mux(stream.encode(noise("yuv420p", 64, 48).picture))
+        container.mux(stream.encode(None))
+    decoded: list[list[NDArray[np.uint8]]] = []
+    for change in (0, 0.3):
+        with av.open(path) as container:
+            container.streams.video[0].thread_count = 1
+            decoded.append([])
+            for picture in container.decode(video=0):
+                decoded[-1].append(picture.to_ndarray())
+                difference = np.full((48, 64, 3), change, np.float32)
+                open_canvas(Frame(0, picture)).add(Region(0, 0, 64, 48), difference)
+    np.testing.assert_array_equal(*decoded)
+
+
 def test_other_pictures_are_refused() -> None:
     with pytest.raises(InputError, match="pal8"):
         open_canvas(Frame(0, av.VideoFrame(8, 8, "pal8")))
@@ -238,7 +265,18 @@ def test_other_pictures_are_refused() -> None:
         open_canvas(Frame(0, np.zeros((8, 8), np.uint8)))
 
 
+@pytest.mark.parametrize("kind", ["frame", "array"])
 @pytest.mark.parametrize("region", [Region(-1, 0, 4, 4), Region(0, 0, 9, 4), Region(3, 3, 3, 5)])
-def test_a_region_has_to_lie_inside(region: Region) -> None:
-    with pytest.raises(ValueError, match="not inside"):
-        open_canvas(noise("yuv420p", 8, 8)).read(region)
+def test_a_region_has_to_lie_inside(region: Region, kind: str) -> None:
+    array = Frame(0, np.zeros((8, 8, 3), np.uint8))
+    canvas = open_canvas(noise("yuv420p", 8, 8) if kind == "frame" else array)
+    nothing = np.zeros((region.height, region.width, 3), np.float32)
+    for use in (
+        lambda: canvas.read(region),
+        lambda: canvas.read_small(region, 2),
+        lambda: canvas.add(region, nothing),
+    ):
+        with pytest.raises(ValueError, match="not inside"):
+            use()
+    with pytest.raises(ValueError, match="cannot take"):
+        canvas.add(Region(0, 0, 4, 4), np.zeros((4, 4, 1), np.float32))

@@ -161,8 +161,8 @@ def _fall_to_edges(mask: Mask) -> None:
     """Let a mask fall to 0 at its first and last rows and columns, from a tenth of it inwards."""
     for lines in (mask, mask.T):
         count = len(lines)
-        border = min(max(1, math.ceil(_BORDER * count)), count)
-        fall = np.arange(border, dtype=np.float32) / np.float32(max(1.0, _BORDER * count))
+        border = math.ceil(_BORDER * count)
+        fall = np.arange(border, dtype=np.float32) / np.float32(_BORDER * count)
         fall = _smooth_step(fall)[:, None]
         lines[:border] *= fall
         lines[-border:] *= fall[::-1]

@@ -70,8 +70,7 @@ def _judged(part: FloatImage) -> float:
     grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY)
     if grey.shape != (_SIDE, _SIDE):
         # What enlarges linearly blurs, and small faces would look less sharp than they are.
-        how = cv2.INTER_AREA if min(grey.shape) >= _SIDE else cv2.INTER_CUBIC
-        grey = cv2.resize(grey, (_SIDE, _SIDE), interpolation=how)
+        grey = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC)
     square = np.asarray(cv2.GaussianBlur(grey, (0, 0), _SMOOTHED), np.float32)
     return min(_lost_along(square, direction) for direction in _DIRECTIONS)
 
