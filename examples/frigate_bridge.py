@@ -16,6 +16,10 @@ The JSON comes last: who has it has the crops. Frigate's clean copy is taken whe
 Frigate was told to draw. A snapshot that cannot be had, and a message that cannot be understood,
 cost one line in the log and nothing else. Where events come faster than faces can be restored, the
 newest snapshot of each event wins, and the oldest events are dropped and counted.
+
+What happens while the bridge is away is done when it is back, if the broker keeps it: give the
+bridge a name that no other client has (``--client-id bridge``), and let Frigate publish with
+``qos: 1`` (``mqtt:`` in its configuration); its usual 0 asks the broker to keep nothing.
 """
 
 from __future__ import annotations
@@ -274,7 +278,11 @@ class Bridge:
         self.done = self.failed = 0
         self.misread = 0
         """Messages that could not be understood; counted in the broker's thread."""
-        self._client = client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self._client = client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=args.client_id or "",
+            clean_session=not args.client_id,
+        )
         client.on_connect, client.on_message = self._on_connect, self._on_message
         client.on_disconnect, client.on_connect_fail = self._on_disconnect, self._on_fail
         client.reconnect_delay_set(1, 60)
@@ -413,6 +421,12 @@ def _topic(text: str) -> str:
     return text.strip("/")
 
 
+def _client_id(text: str) -> str:
+    if text and not _NAME.fullmatch(text):  # an empty variable is none
+        raise argparse.ArgumentTypeError("must be up to 100 letters, digits, '.', '_' and '-'")
+    return text
+
+
 def _number(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number from 1 up")
@@ -440,6 +454,13 @@ def parser() -> argparse.ArgumentParser:
     add("--mqtt", type=_broker, default=broker, required=not broker, metavar="HOST[:PORT]")
     add("--user", default=env("MQTT_USER"), help="of the broker; its password is MQTT_PASSWORD")
     add("--password-file", type=Path, help="instead of MQTT_PASSWORD, as a secret of a container")
+    add(
+        "--client-id",
+        type=_client_id,
+        default=env("MQTT_CLIENT_ID"),
+        metavar="NAME",
+        help="let the broker keep events for this name while the bridge is away; MQTT_CLIENT_ID",
+    )
     add("--tls", action="store_true", help="encrypt, and check the broker's certificate")
     add("--ca-file", help="certificates to check it against, instead of the system's")
     add("--frigate-prefix", type=_topic, default="frigate", help="topic that Frigate publishes to")

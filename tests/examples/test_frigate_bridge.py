@@ -470,6 +470,30 @@ def test_of_a_burst_the_newest_is_taken(broker: Broker, frigate: Frigate, bridge
     bridge.wait_for("4 events done, 0 failed, 5 dropped; 0 messages not understood")
 
 
+def test_what_happens_while_it_is_away_is_done_when_it_is_back(
+    broker: Broker, frigate: Frigate, common: list[str]
+) -> None:
+    names = ["one", "two"]
+    for number, name in enumerate(names):
+        bridge = Bridge(*common, "--client-id", "bridge")
+        try:
+            bridge.wait_for("connected to the broker", 180)
+            wait_until(lambda done=number: len(broker.documents()) == done, 60)  # type: ignore[misc]
+            bridge.process.send_signal((signal.SIGTERM, signal.SIGKILL)[number])
+            bridge.process.wait(10)
+        finally:
+            bridge.close()
+        frigate.has(name, encoded(portrait()))
+        broker.tell(event(name))
+    last = Bridge(*common, "--client-id", "bridge", "--once", "1")
+    try:
+        assert last.process.wait(180) == 0, last.said
+    finally:
+        last.close()
+    wait_until(lambda: len(broker.documents()) == 2)
+    assert [document["id"] for document in broker.documents()] == names
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_while_frigate_keeps_it_waiting(
     broker: Broker, frigate: Frigate, common: list[str], number: signal.Signals
@@ -559,6 +583,7 @@ def test_a_password_is_given_and_never_told(
         (["--frigate", "http://host", "--mqtt", "b:0"], "must be HOST or HOST:PORT"),
         (["--frigate", "http://host", "--mqtt", "b", "--prefix", "a/#"], "without + and #"),
         (["--frigate", "http://host", "--mqtt", "b", "--ca-file", "x"], "needs --tls"),
+        (["--frigate", "http://host", "--mqtt", "b", "--client-id", "a b"], "must be up to 100"),
         (["--frigate", "http://host", "--mqtt", "b", "--timeout", "soon"], "must be seconds, more"),
         (["--frigate", "http://host", "--mqtt", "b", "--strength", "2"], "--strength must be"),
         (["--frigate", "http://host", "--mqtt", "b", "--model", "none"], "unknown model"),

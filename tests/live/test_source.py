@@ -162,6 +162,20 @@ def test_it_begins_with_a_key_frame() -> None:
         agree(health)
 
 
+def test_the_first_picture_waits_for_no_others() -> None:
+    """A camera with a picture a second would otherwise be waited for as long as the timeout."""
+
+    def alter(number: int, chunk: bytes) -> bytes:
+        if number == 5:
+            camera.paused.set()
+        return chunk
+
+    patient = LiveOptions(timeout=60, stall=60)
+    with HttpCamera(alter=alter) as camera, source_of(camera.url, patient) as source:
+        assert source.get(40) is not None
+        assert source.health().packets <= 6
+
+
 def test_packets_without_pictures_are_not_enough() -> None:
     endless = clip(seconds=20, gop=10_000)
     options = LiveOptions(timeout=1, stall=1, backoff=0.1, max_backoff=0.2)

@@ -70,6 +70,7 @@ class SegmentWriter:
         self._rate, self._crf, self._preset = rate, crf, preset
         self._tags = dict(tags or {})
         self._segment: _Segment | None = None
+        self._clock, self._epoch = StreamClock(), 0
         with output_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         for path in recover(folder, name):
@@ -81,12 +82,15 @@ class SegmentWriter:
         Raises:
             OutputError: It cannot be written; what was written before is kept.
         """
-        if self._segment is not None and not self._segment.takes(result, self._seconds):
+        if result.frame.epoch != self._epoch:
+            self._epoch, self._clock = result.frame.epoch, StreamClock()
+        time = self._clock.time(result)
+        if self._segment is not None and not self._segment.takes(result, time, self._seconds):
             self._finish()
         if self._segment is None:
-            self._segment = self._new(result)
+            self._segment = self._new(result, time)
         with output_errors(self._segment.path):
-            self._segment.write(result)
+            self._segment.write(result, time)
 
     def gap(self) -> None:
         """The camera is away: finish the file."""
@@ -96,7 +100,7 @@ class SegmentWriter:
         """Finish the file."""
         self._finish()
 
-    def _new(self, result: LiveResult) -> _Segment:
+    def _new(self, result: LiveResult, time: Fraction) -> _Segment:
         began = datetime.fromtimestamp(result.frame.wall, UTC)
         stamp = began.strftime("%Y%m%dT%H%M%S.") + f"{began.microsecond // 1000:03d}Z"
         path = self._free(f"{self._name}-{stamp}")
@@ -105,6 +109,7 @@ class SegmentWriter:
             return _Segment(
                 path,
                 result,
+                time,
                 lambda part: StreamWriter(
                     str(part),
                     SEGMENTS[self._kind],
@@ -145,14 +150,17 @@ class _Segment:
     """One file, locked while it is being written."""
 
     def __init__(
-        self, path: Path, first: LiveResult, open_writer: Callable[[Path], StreamWriter]
+        self,
+        path: Path,
+        first: LiveResult,
+        begin: Fraction,
+        open_writer: Callable[[Path], StreamWriter],
     ) -> None:
         self.path = path
         self._part = _part_of(path)
         self._epoch = first.frame.epoch
         self._size = (first.result.image.width, first.result.image.height)
-        self._clock = StreamClock()
-        self._begin = self._clock.time(first)
+        self._begin = begin
         self._lock = os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -163,13 +171,14 @@ class _Segment:
             os.close(self._lock)
             raise
 
-    def takes(self, result: LiveResult, seconds: float) -> bool:
+    def takes(self, result: LiveResult, time: Fraction, seconds: float) -> bool:
+        """Whether a frame, taken then, belongs to a file of so many seconds."""
         image = result.result.image
         same = result.frame.epoch == self._epoch and (image.width, image.height) == self._size
-        return same and self._clock.time(result) - self._begin < seconds
+        return same and time - self._begin < seconds
 
-    def write(self, result: LiveResult) -> None:
-        self._writer.write(result.result.image, self._clock.time(result))
+    def write(self, result: LiveResult, time: Fraction) -> None:
+        self._writer.write(result.result.image, time)
 
     def finish(self) -> bool:
         """Close it and give it its name, also where the last of it cannot be written.

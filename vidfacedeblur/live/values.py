@@ -14,6 +14,12 @@ _BACK = 1
 """Seconds by which a frame may seem older than the one before; more, and the clock was set."""
 _AHEAD = 60
 """Seconds that frames which came together, after the network was away, may be apart."""
+_PACE = Fraction(9, 10)
+"""Of life's pace, or of the clock's: what runs so much slower is wrong, and no drift."""
+_WAIT = Fraction(1, 2)
+"""Most seconds from one frame to the next in which a clock is taken for one that stands still."""
+_BEHIND = 2
+"""Seconds that a clock may fall behind life before it is not believed any more."""
 
 State = Literal["connecting", "live", "waiting", "closed"]
 
@@ -51,28 +57,39 @@ class StreamClock:
     """Times of a connection's frames in seconds: the stream's, or of arrival where it has none.
 
     Where the stream's clock is set back, as that of MPEG-TS each 26.5 hours, or far ahead, the
-    times go on by those of arrival.
+    times go on by those of arrival. So they do for good where it stands still, or runs at another
+    pace than life, as that of a camera that counts 25 frames a second and sends 12.
     """
 
     def __init__(self) -> None:
-        self._offset: Fraction | None = None
-        self._own = self._arrived = Fraction(0)  # of the frame before
+        self._time: Fraction | None = None  # of the frame before ...
+        self._arrived = Fraction(0)
+        self._own: Fraction | None = None  # ... as the stream says
+        self._behind = self._ahead = Fraction(0)  # of life: seconds that add up
+        self._runs = True
 
     def time(self, result: LiveResult) -> Fraction:
-        """When a frame was taken, on a clock that begins anywhere."""
+        """When a frame was taken, on a clock that begins anywhere; again for the same, the same."""
         frame = result.frame
+        own = None if frame.pts is None else frame.pts * frame.time_base
         arrived = Fraction(round(frame.arrived * 90_000), 90_000)
-        if frame.pts is None:
-            return arrived
-        own = frame.pts * frame.time_base
-        if self._offset is None:
-            self._offset = arrived - own
-        else:
-            step, passed = own - self._own, arrived - self._arrived
-            if not -_BACK < step < passed + _AHEAD:
-                self._offset += max(Fraction(0), passed) - step
+        self._time = arrived if self._time is None else self._time + self._step(own, arrived)
         self._own, self._arrived = own, arrived
-        return own + self._offset
+        return self._time
+
+    def _step(self, own: Fraction | None, arrived: Fraction) -> Fraction:
+        """Seconds since the frame before."""
+        passed = arrived - self._arrived
+        if own is None or self._own is None:
+            return passed
+        step = own - self._own
+        if not -_BACK < step < passed + _AHEAD:
+            return passed
+        # What the network held back comes late, but then all at once: the wait counts little.
+        self._behind = max(Fraction(0), self._behind + _PACE * min(passed, _WAIT) - step)
+        self._ahead = max(Fraction(0), self._ahead + _PACE * step - passed)
+        self._runs = self._runs and self._behind < _BEHIND and self._ahead < _AHEAD
+        return step if self._runs else passed
 
 
 @dataclass(frozen=True)

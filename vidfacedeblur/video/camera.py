@@ -160,6 +160,8 @@ def _settings(scheme: str, options: LiveOptions) -> dict[str, str]:
         "protocol_whitelist": _PROTOCOLS[scheme],
         "format_whitelist": _FORMATS[scheme],
         "analyzeduration": str(_PROBED_MICROSECONDS),
+        # Else 20 pictures would be waited for to guess a rate, which nobody asks for.
+        "fpsprobesize": "0",
     }
     if scheme in ("rtsp", "rtsps"):
         settings |= {

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.video.frame import PictureType
 
 from vidfacedeblur.errors import OptionError, OutputError, VidFaceDeblurError
 from vidfacedeblur.video.frames import reformatter, without_side_data
@@ -18,6 +19,8 @@ _TIME_BASE = Fraction(1, 90_000)
 _FORMATS = ("yuv420p", "yuvj420p")
 _KEY_SECONDS = 2
 """Seconds from one key frame to the next: who tunes in, or plays a killed file, waits no longer."""
+_NEVER = 1 << 30
+"""Frames after which x264 makes a key frame of its own accord."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class StreamWriter:
         timeout: float | None = None,
     ) -> None:
         self._begin: Fraction | None = None
-        self._last = -1
+        self._last, self._key = -1, 0
         self._container = av.open(
             url,
             "w",
@@ -120,7 +123,10 @@ class StreamWriter:
         copy = self._own(picture)
         self._last = max(self._last + 1, round((time - self._begin) / _TIME_BASE))
         copy.pts, copy.time_base = self._last, _TIME_BASE
-        copy.pict_type = 0  # else the encoder would copy which frames are key frames
+        # Not by counting: pictures may come at any rate. Otherwise the encoder decides.
+        key = self._last == 0 or self._last - self._key >= _KEY_SECONDS / _TIME_BASE
+        copy.pict_type = PictureType.I if key else PictureType.NONE
+        self._key = self._last if key else self._key
         self._container.mux(self._video.encode(copy))
 
     def finish(self) -> None:
@@ -148,7 +154,7 @@ class StreamWriter:
         )
         context.pix_fmt = _FORMATS[first.format.name.startswith("yuvj")]
         context.time_base = video.time_base = _TIME_BASE
-        context.gop_size = max(1, round(_KEY_SECONDS * rate))
+        context.gop_size = _NEVER
         context.color_range, context.colorspace = first.color_range, first.colorspace
         context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
         context.options = settings | dict(stream.encoder)
