@@ -2,8 +2,8 @@
 
 Patch critics: Isola et al., CVPR 2017, https://arxiv.org/abs/1611.07004. WGAN-GP: Gulrajani et al.,
 NeurIPS 2017, https://arxiv.org/abs/1704.00028; the penalty is taken for each sample, over all of
-its values. Relativistic average least squares: Jolicoeur-Martineau, ICLR 2019,
-https://arxiv.org/abs/1807.00734, as DeblurGAN-v2 uses it.
+its values, and of the mean over its patches. Relativistic average least squares:
+Jolicoeur-Martineau, ICLR 2019, https://arxiv.org/abs/1807.00734, as DeblurGAN-v2 uses it.
 """
 
 from __future__ import annotations
@@ -75,11 +75,16 @@ class Critics(nn.Module):
 
 
 def gradient_penalty(critic: nn.Module, restored: Tensor, sharp: Tensor) -> Tensor:
-    """Mean of (|gradient| - 1)^2 at points between the images, each sample at its own."""
+    """Mean of (|gradient| - 1)^2 at points between the images, each sample at its own.
+
+    The gradient is that of a sample's mean verdict, which the losses are made of. To hold the sum
+    over its patches to a norm of 1, as is often done, would hold the mean to a hundredth of it:
+    such a critic hardly tells anything from anything.
+    """
     place = torch.rand(len(sharp), 1, 1, 1, device=sharp.device)
     between = (place * sharp + (1 - place) * restored).requires_grad_()
-    verdict = critic(between).sum()
-    (gradient,) = torch.autograd.grad(verdict, between, create_graph=True)
+    verdicts = len(between) * critic(between).mean()  # the sum of each sample's mean
+    (gradient,) = torch.autograd.grad(verdicts, between, create_graph=True)
     penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
     return penalty
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -35,6 +35,10 @@ __all__ = ["LAYOUTS", "Clip", "DataSet", "Picture", "read_dataset", "splitted"]
 _SAMPLE = 200
 """Files that are looked at to recognise a layout by their names."""
 _SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+_OTHER_PICTURES = frozenset(
+    {".avif", ".bmp", ".heic", ".jp2", ".pgm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""Of pictures that data sets have and nothing here reads: told, unlike lists and landmarks."""
 _COLUMNS = ("file", "identity", "split")
 _PARTITIONS: dict[str, Split] = {"0": "train", "1": "val", "2": "test"}
 _END = rf"({'|'.join(map(re.escape, sorted(PICTURE_SUFFIXES)))})$"
@@ -282,12 +286,17 @@ def _owner(file: Path, root: Path, *, dealt: bool) -> tuple[str, Split | None]:
 
 def _media(path: Path, problems: list[str]) -> Iterator[Path]:
     """Pictures and videos in a folder at every depth, or the file itself; no hidden ones."""
+    others: Counter[str] = Counter()
     for file in [path] if path.is_file() else _files(path, problems):
-        if file.suffix.lower() in _SUFFIXES:
-            if file.is_file():
-                yield file
-            else:
-                problems.append(f"{file}: not a file, or a link to nothing")
+        suffix = file.suffix.lower()
+        if suffix not in _SUFFIXES:
+            others[suffix] += suffix in _OTHER_PICTURES
+        elif file.is_file():
+            yield file
+        else:
+            problems.append(f"{file}: not a file, or a link to nothing")
+    for suffix, count in sorted((+others).items()):
+        problems.append(f"{path}: {count} x *{suffix}, which is not read; make PNG of it")
 
 
 def _files(path: Path, problems: list[str]) -> Iterator[Path]:

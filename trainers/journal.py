@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from vidfacedeblur.errors import OptionError
+from vidfacedeblur.trainers.files import make_folder
 from vidfacedeblur.trainers.metrics import psnr
 from vidfacedeblur.trainers.pictures import save_png
 from vidfacedeblur.trainers.run import Run
-from vidfacedeblur.whole import whole_file
+from vidfacedeblur.whole import whole_file, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +48,7 @@ class Journal:
 
     Raises:
         OptionError: What draws the curves is not installed.
+        OutputError: Nothing can be written there.
     """
 
     def __init__(self, folder: Path, *, resumed_at: int) -> None:
@@ -55,12 +57,16 @@ class Journal:
         self.log = folder / "log.csv"
         rows = read_log(self.log) if resumed_at and self.log.exists() else []
         self._write([row for row in rows if row.step <= resumed_at])
-        (folder / "samples").mkdir(exist_ok=True)
+        make_folder(folder / "samples")
 
     def add(
         self, run: Run, losses: Sequence[float], blurred: Tensor, sharp: Tensor, restored: Tensor
     ) -> Row:
-        """Log a check, and draw the curves and the sample picture; images are in [-1, 1]."""
+        """Log a check, and draw the curves and the sample picture; images are in [-1, 1].
+
+        Raises:
+            OutputError: One of them cannot be written.
+        """
         before, after = (psnr((x + 1) / 2, (sharp + 1) / 2).mean() for x in (blurred, restored))
         row = Row(
             step=run.progress.step,
@@ -70,7 +76,7 @@ class Journal:
             psnr_blurred=round(float(before), 3),
             psnr=round(float(after), 3),
         )
-        with self.log.open("a", newline="", encoding="utf-8") as file:
+        with writing(self.log), self.log.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(asdict(row).values())
         picture = torch.cat([x[:_SAMPLES] for x in (sharp, blurred, restored)], dim=3)
         rows = torch.cat(list(picture), dim=1).permute(1, 2, 0).cpu().numpy()
@@ -88,19 +94,24 @@ class Journal:
 
 
 def plot_rows(rows: Sequence[Row], picture: Path) -> None:
-    """Draw PSNR and loss over training, as the paper's figure 13 shows them."""
+    """Draw PSNR and loss over training, as the paper's figure 13 shows them.
+
+    Raises:
+        OutputError: The picture cannot be written.
+    """
     figure = _drawing()(figsize=(9, 3.6), layout="constrained")
     steps = [row.step for row in rows]
     quality, loss = figure.subplots(1, 2)
-    quality.plot(steps, [row.psnr for row in rows], label="deblurred")
+    quality.plot(steps, [row.psnr for row in rows], marker=".", label="deblurred")
     quality.axhline(rows[0].psnr_blurred, color="grey", ls="--", label="blurred input")
     quality.set(xlabel="iteration", ylabel="validation PSNR (dB)", title="PSNR")
     quality.legend()
-    loss.plot(steps, [row.loss for row in rows], color="tab:red")
+    loss.plot(steps, [row.loss for row in rows], marker=".", color="tab:red")
     loss.set(xlabel="iteration", ylabel="training loss", title="Loss")
     for axes in (quality, loss):
         axes.grid(alpha=0.3)
-    figure.savefig(picture, dpi=110)
+    with whole_file(picture, "wb") as file:  # it may be looked at meanwhile
+        figure.savefig(file, format="png", dpi=110)
 
 
 def _drawing() -> type[Figure]:

@@ -35,7 +35,7 @@ from vidfacedeblur.trainers.listing import LISTERS, counted, write_list
 from vidfacedeblur.trainers.pictures import save_png
 from vidfacedeblur.trainers.run import code_version, load_checkpoint
 from vidfacedeblur.trainers.terminal import progress, say
-from vidfacedeblur.whole import check_place, whole_file
+from vidfacedeblur.whole import check_place, whole_file, writing
 
 _PICTURE_ROWS = 4
 
@@ -57,7 +57,7 @@ def export(args: argparse.Namespace) -> None:
     name = recipe["model"]
     config = make_config(name, recipe["network"])
     make_folder(args.out)
-    with tempfile.TemporaryDirectory(dir=args.out) as folder:
+    with writing(args.out), tempfile.TemporaryDirectory(dir=args.out) as folder:
         draft = Path(folder) / f"{name}.safetensors"
         digest = save_model(draft, name, config, state["average"])
         card = {
@@ -94,6 +94,8 @@ def evaluate(args: argparse.Namespace) -> None:
     commit = code_version()  # of what runs here; what is written below changes the checkout
     with ExitStack() as stack:
         candidates = _candidates(args, stack)
+        for card in filter(Path.is_file, map(_card_of, candidates if args.cards else ())):
+            check_place(card)
         texts, scores = [], {}
         for name in args.sets:
             chosen = SETS[name]
@@ -104,7 +106,8 @@ def evaluate(args: argparse.Namespace) -> None:
                 _picture(args.out, chosen, data, candidates)
     text = "\n\n".join([_weights_section(candidates, commit), *texts])
     if args.out:
-        (args.out / "results.md").write_text(text + "\n", encoding="utf-8")
+        with whole_file(args.out / "results.md") as file:
+            file.write(text + "\n")
         report.write_csv(args.out / "results.csv", scores)
     if args.readme:
         report.insert(args.readme, text)
@@ -117,8 +120,10 @@ def _check_outputs(args: argparse.Namespace) -> None:
     """Before minutes of work rather than after them."""
     if args.out:
         make_folder(args.out)
+        check_place(args.out / "results.md")
     if args.readme:
         report.check(args.readme)
+        check_place(args.readme)
 
 
 def list_set(args: argparse.Namespace) -> None:
@@ -202,9 +207,14 @@ def _picture(out: Path, chosen: FixedSet, data: Path, candidates: Sequence[_Cand
     save_png(out / f"{chosen.name.replace(' ', '-')}.png", report.picture(pairs, networks))
 
 
+def _card_of(candidate: _Candidate) -> Path:
+    """Where the card of some weights lies, if there is one."""
+    return candidate.weights.path.with_suffix(".json")
+
+
 def _fill_card(candidate: _Candidate, scores: dict[str, list[Score]], commit: str) -> None:
     """Put the figures into the card beside a weights file, if it has one."""
-    path = candidate.weights.path.with_suffix(".json")
+    path = _card_of(candidate)
     if not path.is_file():
         say(f"{candidate.label}: no card beside {candidate.weights.path}")
         return

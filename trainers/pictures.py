@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from vidfacedeblur.types import ByteImage, FloatImage
+from vidfacedeblur.whole import whole_file
 
 
 def as_bytes(image: FloatImage) -> ByteImage:
@@ -18,8 +19,11 @@ def as_bytes(image: FloatImage) -> ByteImage:
 def save_png(path: Path, image: FloatImage) -> None:
     """Write an (H, W, 3) RGB image in [0, 1] as PNG.
 
+    The file appears whole or not at all.
+
     Raises:
-        OSError: It cannot be written.
+        OutputError: It cannot be written.
     """
     _, data = cv2.imencode(".png", cv2.cvtColor(as_bytes(image), cv2.COLOR_RGB2BGR))
-    path.write_bytes(data.tobytes())
+    with whole_file(path, "wb") as file:
+        file.write(data.tobytes())

@@ -10,6 +10,8 @@ from vidfacedeblur.settle import settle
 
 _LARGEST_CROP = 4096
 _LARGEST_BATCH = 65536
+_HIGHEST_RATE = 1e38
+"""What torch can hold in float32; far beyond what any network learns with."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,11 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         settle(self, str)
-        if self.learning_rate <= 0:
-            raise OptionError(f"learning_rate must be above 0, got {self.learning_rate:g}")
+        if not 0 < self.learning_rate <= _HIGHEST_RATE:
+            raise OptionError(
+                f"learning_rate must be above 0, and at most {_HIGHEST_RATE:g},"
+                f" got {self.learning_rate:g}"
+            )
         if not 0 <= self.warmup < 1:
             raise OptionError(f"warmup must be 0 or more, and below 1, got {self.warmup:g}")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):

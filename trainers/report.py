@@ -16,6 +16,7 @@ from vidfacedeblur.errors import InputError
 from vidfacedeblur.trainers.evaluation import BLURRED, Restore, Score
 from vidfacedeblur.trainers.fixed_sets import Pair
 from vidfacedeblur.types import FloatImage
+from vidfacedeblur.whole import whole_file
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 """Between these lines of a README, `insert` puts the results."""
@@ -70,8 +71,12 @@ def group_table(scores: Sequence[Score], broken_down_by: str) -> str:
 
 
 def write_csv(path: Path, scores: Mapping[str, Sequence[Score]]) -> None:
-    """Write the scores of some sets, a line for each method on each set and each group of it."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    """Write the scores of some sets, a line for each method on each set and each group of it.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with whole_file(path) as file:
         writer = csv.writer(file)
         names = [name for name in Score.__dataclass_fields__ if name != "by_group"]
         writer.writerow(["set", "group", *names])
@@ -110,9 +115,11 @@ def insert(path: Path, text: str) -> None:
 
     Raises:
         InputError: The file is missing, or does not have the marks.
+        OutputError: It cannot be written; it stays as it was.
     """
     before, after = check(path)
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+    with whole_file(path) as file:
+        file.write(f"{before}{BEGIN}\n{text}\n{END}{after}")
 
 
 def check(path: Path) -> tuple[str, str]:

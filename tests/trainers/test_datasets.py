@@ -371,6 +371,19 @@ def test_pictures_belong_to_their_first_folder_or_to_themselves(tmp_path: Path) 
     }
 
 
+def test_pictures_that_are_not_read_are_told_and_other_files_are_not(tmp_path: Path) -> None:
+    for name in ("bob/4.bmp", "bob/5.BMP", "ann/2.webp", "ann/landmarks.txt", ".hidden.bmp"):
+        (pictures(tmp_path) / name).write_bytes(b"any")
+    data = read_dataset(tmp_path)
+    assert data.problems == (
+        f"{tmp_path}: 2 x *.bmp, which is not read; make PNG of it",
+        f"{tmp_path}: 1 x *.webp, which is not read; make PNG of it",
+    )
+    assert len(data.pictures) == 5
+    with pytest.raises(InputError, match=r"holds no .*4\.bmp: 1 x \*\.bmp, which is not read"):
+        read_dataset(tmp_path / "bob/4.bmp")
+
+
 def test_a_link_to_nothing_is_told(tmp_path: Path) -> None:
     (pictures(tmp_path) / "bob/3.jpg").symlink_to("nowhere.jpg")
     data = read_dataset(tmp_path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from tests_support import portrait
 
 from vidfacedeblur.engines import choose
-from vidfacedeblur.errors import InputError
+from vidfacedeblur.errors import InputError, OutputError
 from vidfacedeblur.faces import MtcnnDetector, open_detector
 from vidfacedeblur.trainers.baselines import (
     BASELINES,
@@ -35,8 +37,10 @@ from vidfacedeblur.trainers.evaluation import (
     time_each,
 )
 from vidfacedeblur.trainers.fixed_sets import Pair
+from vidfacedeblur.trainers.journal import Row, plot_rows
 from vidfacedeblur.trainers.kernels import random_kernels
 from vidfacedeblur.trainers.metrics import psnr
+from vidfacedeblur.trainers.pictures import save_png
 from vidfacedeblur.trainers.report import (
     BEGIN,
     END,
@@ -452,6 +456,32 @@ def test_a_file_without_the_marks_is_left_alone(text: str | None, tmp_path: Path
     with pytest.raises(InputError, match=r"README\.md"):
         insert(path, "results")
     assert (path.read_text() if path.exists() else None) == text
+
+
+def test_a_full_disk_leaves_the_readme_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "README.md"
+    path.write_text(old := f"# Title\n{BEGIN}\nold\n{END}\nthe rest\n")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match=r"cannot write .*README.md: No space left"):
+        insert(path, "new")
+    assert path.read_text() == old
+
+
+def test_a_full_disk_is_one_line_of_each_output() -> None:
+    full = Path("/dev/full")
+    row = Row(step=1, minutes=0, learning_rate=1, loss=1, psnr_blurred=20, psnr=21)
+    for write in (
+        lambda: save_png(full, np.zeros((64, 64, 3), np.float32)),
+        lambda: write_csv(full, {"one": SCORES}),
+        lambda: plot_rows([row], full),
+    ):
+        with pytest.raises(OutputError, match="cannot write /dev/full: No space left"):
+            write()
 
 
 def test_the_picture_has_a_column_for_each_method(pairs: list[Pair]) -> None:

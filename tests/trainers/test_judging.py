@@ -580,6 +580,30 @@ def test_a_full_disk_leaves_no_half_of_the_weights(
     assert not list(tmp_path.glob("new*"))
 
 
+def test_a_folder_that_takes_no_files_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = run_folder(tmp_path)
+    assert main(["export", str(folder), "--out", "/proc", *EXPORT]) == 5
+    assert said(capsys)[-1].startswith("vidfacedeblur-train: cannot write /proc: ")
+
+
+@pytest.mark.parametrize("option", ["--out", "--readme", "--cards"])
+def test_what_cannot_be_written_is_said_before_anything_is_judged(
+    option: str,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (readme := tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n")
+    asked = {"--out": [str(tmp_path)], "--readme": [str(readme)], "--cards": []}[option]
+    monkeypatch.setattr("os.access", lambda *_: False)
+    words = ["evaluate", "--models", f"deblurgan={weights}", "--data", str(tmp_path / "no data")]
+    assert main([*words, "--engine", "torch", option, *asked]) == 5
+    assert "nothing may be written to" in said(capsys)[-1]
+
+
 @pytest.mark.parametrize("text", [None, "no checkpoint"])
 def test_no_run_to_export_is_one_line(
     text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -147,6 +147,25 @@ def test_the_penalty_is_taken_for_each_sample() -> None:
     assert float(penalty) == pytest.approx((norm - 1) ** 2, rel=1e-4)
 
 
+def test_the_penalty_is_of_the_mean_over_patches_as_the_losses_are() -> None:
+    # The verdict of 5 x 5 patches that agree is that of one, and so is what it may change by.
+    class Patches(torch.nn.Module):
+        def __init__(self, side: int) -> None:
+            super().__init__()
+            self.side = side
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            one = images.square().sum((1, 2, 3))
+            return one[:, None, None, None].expand(-1, 1, self.side, self.side)
+
+    images = torch.rand(4, 3, 8, 8)
+    penalties = []
+    for side in (1, 5):
+        torch.manual_seed(0)
+        penalties.append(gradient_penalty(Patches(side), images, images.flip(0)).item())
+    assert penalties[1] == pytest.approx(penalties[0], rel=1e-4)
+
+
 def test_wasserstein_losses_are_as_published(images: torch.Tensor) -> None:
     torch.manual_seed(0)
     critics = Critics(Adversarial("wgan-gp", weight=1, layers=(2,), penalty=10))

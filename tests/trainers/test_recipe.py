@@ -108,6 +108,7 @@ def test_a_wrong_recipe_says_what_is_wrong(text: str, says: str) -> None:
             "[optimizer]\nlearning_rate = nan",
             r"\[optimizer\]: learning_rate must be a finite number",
         ),
+        ("[optimizer]\nlearning_rate = 1e39", "learning_rate must be above 0, and at most 1e\\+38"),
         ("[blur]\njpeg_share = nan", "jpeg_share must be a finite number"),
         ("[blur]\nlargest_noise = -0.1", "largest_noise must lie"),
         ('[adversarial]\nkind = "wgan-gp"\nweight = 1\nlayers = 3', "layers must be a list, got 3"),
