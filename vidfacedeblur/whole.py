@@ -33,6 +33,29 @@ def is_special(path: Path) -> bool:
     return path.exists() and not path.is_file()
 
 
+def is_too_long(path: Path) -> bool:
+    """Whether no file can have such a name; most functions raise an error where they meet one."""
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
+def check_name(path: Path) -> None:
+    """Refuse a name that is too long, which would show only when the work is done.
+
+    Raises:
+        OutputError: It is.
+    """
+    if is_too_long(path):
+        raise _too_long(path)
+
+
+def _too_long(path: Path) -> OutputError:
+    return OutputError(f"cannot write {path}: its name is too long; choose a shorter one")
+
+
 def part_of(path: Path) -> tuple[Path, Path]:
     """The hidden name under which a file is written, and its own; a link is followed."""
     target = Path(os.path.realpath(path))
@@ -44,14 +67,18 @@ def check_place(path: Path) -> None:
 
     Raises:
         OptionError: It is a folder.
-        OutputError: Its folder is missing, or cannot be written to.
+        OutputError: Its folder is missing, or cannot be written to, or its name is too long.
     """
+    check_name(path)
     if path.is_dir():
         raise OptionError(f"cannot write {path}: it is a folder; name a file")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}")
     # A device or a pipe is written as it is, anything else beside itself under a hidden name.
-    place = path if is_special(path) else part_of(path)[0].parent
+    part = path if is_special(path) else part_of(path)[0]
+    if is_too_long(part):
+        raise _too_long(path)
+    place = path if part == path else part.parent
     if not os.access(place, os.W_OK):
         raise OutputError(f"cannot write {path}: nothing may be written to {place}")
 

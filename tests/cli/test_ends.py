@@ -98,6 +98,31 @@ def start(clip: Path, out: Path, weights: Path, *more: str) -> subprocess.Popen[
     return process
 
 
+INTERRUPTED = """
+import sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "vidfacedeblur.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Finder())
+"""
+COMMANDS = {
+    "vidfacedeblur": "import runpy; runpy.run_module('vidfacedeblur', run_name='__main__')",
+    "vidfacedeblur-live": "from vidfacedeblur.__main__ import live; sys.exit(live())",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_signal_that_comes_while_a_command_is_loaded_is_one_line(name: str) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED + COMMANDS[name]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (run.returncode, run.stderr) == (130, f"{name}: stopped\n")
+
+
 @pytest.fixture(scope="module")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "long.mkv"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -424,6 +425,7 @@ def test_what_was_written_is_checked(make_clip: Make, tmp_path: Path) -> None:
         "kinds": {},
         "sample_aspect_ratio": None,
         "tags": {},
+        "told": Counter(),
         "provenance": None,
     }
     assert verify(path, Expected(**right)) == ([], None)

@@ -43,7 +43,7 @@ from vidfacedeblur.errors import (
 )
 from vidfacedeblur.models.registry import MODELS, entry
 from vidfacedeblur.records import Report, TimingsFile
-from vidfacedeblur.whole import STANDARD, standard_output, writing
+from vidfacedeblur.whole import STANDARD, check_name, standard_output, writing
 
 if TYPE_CHECKING:
     from vidfacedeblur.pipeline import FaceDeblurPipeline
@@ -152,6 +152,7 @@ def _run(flags: dict[str, Any], values: dict[str, Any], display: Display) -> int
     timings = TimingsFile(values["timings"])
     report = Report(values["report"], values)
     output = Path(flags["output"])
+    check_name(output)
 
     from vidfacedeblur.plan import is_many, make_plan
     from vidfacedeblur.video import find_suffix

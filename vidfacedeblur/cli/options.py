@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from vidfacedeblur.console import visible
 from vidfacedeblur.errors import OptionError
+from vidfacedeblur.whole import is_too_long
 
 _PREFIX = "VIDFACEDEBLUR_"
 _OTHER_VARIABLES = {_PREFIX + name for name in ("CACHE", "CONFIG", "DATA", "REQUIRE_GPU", "URL")}
@@ -241,6 +242,8 @@ def _single(setting: Setting, given: Any, origin: str) -> Any:
         own = setting.parse in (switch, pair, rectangle, path, seconds)
         reason = str(error) if own else f"must be {kind}"
         raise OptionError(f"{origin} {reason}, got {text!r}") from error
+    if setting.parse is path and is_too_long(value):
+        raise OptionError(f"{origin} must be a shorter name, got {text!r}")
     if setting.name == "model":
         return value  # an unknown model has its own error
     if setting.choices and value not in setting.choices:

@@ -16,10 +16,11 @@ from vidfacedeblur.video.address import PUBLISH_SCHEMES, Address, parse_address
 from vidfacedeblur.video.beside import Composer, How, composer
 from vidfacedeblur.video.camera import Camera
 from vidfacedeblur.video.canvas import open_canvas
-from vidfacedeblur.video.copying import holders
+from vidfacedeblur.video.copying import can_hold, holders
 from vidfacedeblur.video.draft import clear_leftovers, output_errors
 from vidfacedeblur.video.encoded import Encoded, PacketReader, PacketWriter
 from vidfacedeblur.video.formats import (
+    BLU_RAY,
     CONTAINERS,
     PICTURE_SUFFIXES,
     PIPES,
@@ -226,8 +227,14 @@ def open_sink(
 def _container_for(target: Path, source: VideoSource, options: VideoOptions) -> Container:
     if target == STANDARD:
         return PIPES[options.pipe_format or pipe_for(source.info.format_name)]
-    known = CONTAINERS.get(target.suffix.lower())
-    return known or CONTAINERS[suffix_of(source.reader.container, source.info.path)]
+    suffix = target.suffix.lower()
+    if suffix not in CONTAINERS:
+        suffix = suffix_of(source.reader.container, source.info.path)
+    others = [s for s in source.reader.container.streams if s.index != source.reader.stream.index]
+    better = BLU_RAY.get(suffix)
+    if better is not None and all(can_hold(better, stream) for stream in others):
+        return better
+    return CONTAINERS[suffix]
 
 
 def output_suffix(path: Path) -> str:

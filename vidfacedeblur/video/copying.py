@@ -12,11 +12,11 @@ from typing import Any, cast
 import av
 from av.container import InputContainer, OutputContainer
 from av.format import Flags
-from av.stream import Disposition, Stream
+from av.stream import AttachmentStream, DataStream, Disposition, Stream
 
 from vidfacedeblur.video.formats import CONTAINERS, Container
 from vidfacedeblur.video.opening import open_container
-from vidfacedeblur.video.tags import QUICKTIME, kept_tags
+from vidfacedeblur.video.tags import QUICKTIME, stream_tags
 from vidfacedeblur.video.timeline import Cut
 from vidfacedeblur.whole import STANDARD
 
@@ -44,8 +44,12 @@ class Copies:
 
     @property
     def kinds(self) -> Counter[str]:
-        """How many streams of each type are copied."""
-        return Counter(stream.type for stream in self._streams.values())
+        """How many streams of each type are copied that a reader finds at once."""
+        kinds: Counter[str] = Counter(stream.type for stream in self._streams.values())
+        if self._container.muxer == "vob":
+            # It has no list of its streams: subtitles are found where the first is shown.
+            del kinds["subtitle"]
+        return kinds
 
     def add(self, stream: Stream) -> bool:
         """Make room for a stream of the input; False if the container cannot hold it."""
@@ -53,7 +57,7 @@ class Copies:
             return False
         copy = self._target.add_stream_from_template(stream, opaque=True)
         # PyAV copies neither tags nor disposition.
-        copy.metadata.update(kept_tags(stream.metadata, strip=self._strip))
+        copy.metadata.update(stream_tags(stream.metadata, strip=self._strip))
         copy.disposition = cast(Any, int(stream.disposition))
         self._streams[stream.index] = copy
         return True
@@ -162,7 +166,7 @@ def is_remade(stream: Stream, source: InputContainer, container: Container) -> b
     if "timecode" in stream.metadata:
         return True
     makes_chapters = container.muxer in QUICKTIME or container.muxer == "matroska"
-    return makes_chapters and stream.name == "bin_data" and bool(source.chapters())
+    return makes_chapters and codec_of(stream) == "bin_data" and bool(source.chapters())
 
 
 def copy_chapters(target: OutputContainer, source: InputContainer, cut: Cut) -> None:
@@ -182,9 +186,21 @@ def copy_chapters(target: OutputContainer, source: InputContainer, cut: Cut) -> 
         target.set_chapters(cast(Any, chapters))
 
 
+def codec_of(stream: Stream) -> str | None:
+    """FFmpeg's name of a stream's codec, which is not always that of its decoder; or of a file.
+
+    None where it has no decoder for it, as for teletext: PyAV cannot say then what it is, and fails
+    where it is asked.
+    """
+    if isinstance(stream, DataStream | AttachmentStream):
+        return stream.name
+    context = cast("av.CodecContext | None", stream.codec_context)
+    return None if context is None else context.codec.canonical_name
+
+
 def describe(stream: Stream) -> str:
     """A stream, in words for a message."""
-    codec = stream.name or "unknown codec"
+    codec = codec_of(stream) or "unknown codec"
     language = f", {stream.language}" if stream.language not in (None, "und") else ""
     return f"{stream.type} stream {stream.index} ({codec}{language})"
 
@@ -196,7 +212,7 @@ def holders(stream: Stream) -> list[str]:
 
 def can_hold(container: Container, stream: Stream) -> bool:
     """Try it: muxers say no in different ways, some only when they write the header."""
-    if container.copies is not None and stream.name not in container.copies:
+    if container.copies is not None and codec_of(stream) not in container.copies:
         return False
     # These are taken by others as well, and never written, or as garbage.
     if stream.type == "data" and container.muxer not in QUICKTIME and container.copies is None:

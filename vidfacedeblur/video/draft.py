@@ -22,7 +22,7 @@ from typing import Protocol
 import av
 
 from vidfacedeblur.errors import OutputError, OutputExistsError
-from vidfacedeblur.whole import STANDARD
+from vidfacedeblur.whole import STANDARD, check_name, is_too_long
 
 
 class Destination(Protocol):
@@ -69,7 +69,7 @@ class Draft:
 
     Raises:
         OutputExistsError: The target exists and may not be overwritten, or is the input.
-        OutputError: The folder cannot be made or written to.
+        OutputError: The folder cannot be made or written to, or the name is too long.
     """
 
     def __init__(self, target: Path, *, source: Path, overwrite: bool) -> None:
@@ -77,6 +77,7 @@ class Draft:
         _check_target(self.target, source, overwrite=overwrite)
         with output_errors(target):
             self.target.parent.mkdir(parents=True, exist_ok=True)
+            check_name(self.target)  # the draft's own is cut to what fits
             clear_leftovers(self.target)
             self.path, self._handle = _create(self.target)
 
@@ -166,7 +167,8 @@ def output_errors(target: Path, doing: str = "written") -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        blocked = next((above for above in target.parents if above.is_file()), None)
+        folders = (above for above in target.parents if not is_too_long(above))
+        blocked = next((above for above in folders if above.is_file()), None)
         reason = getattr(error, "strerror", None) or str(error)
         if blocked:
             reason = f"{blocked} is a file and no folder"

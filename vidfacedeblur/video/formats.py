@@ -65,6 +65,8 @@ class Container:
     """Frames have no times of their own."""
     bare: bool = False
     """It holds uncompressed pictures, but neither rotation nor colour tags."""
+    settings: tuple[tuple[str, str], ...] = ()
+    """Options of the muxer."""
 
 
 _TS_COPIES = frozenset(
@@ -80,7 +82,6 @@ _TS_COPIES = frozenset(
         "opus",
         "dvb_subtitle",
         "dvb_teletext",
-        "hdmv_pgs_subtitle",
         "timed_id3",
         "klv",
     }
@@ -94,6 +95,12 @@ _MP4 = Container("mp4", ("h264", "hevc", "av1", "vp9"))
 _MATROSKA = Container("matroska", ("h264", "hevc", "av1", "vp9", "prores", "ffv1", "mjpeg"))
 # The muxers of the transport and program streams take any codec, and write some as garbage.
 _TRANSPORT = Container("mpegts", ("h264", "hevc"), _TS_COPIES)
+_BLU_RAY = Container(
+    "mpegts",
+    ("h264", "hevc"),
+    frozenset({"ac3", "eac3", "dts", "truehd", "pcm_bluray", "hdmv_pgs_subtitle"}),
+    settings=(("mpegts_m2ts_mode", "1"),),
+)
 _PROGRAM = Container("vob", ("h264",), frozenset({"mp2", "mp3", "ac3", "dts", "dvd_subtitle"}))
 
 CONTAINERS: MappingProxyType[str, Container] = MappingProxyType(
@@ -119,6 +126,10 @@ CONTAINERS: MappingProxyType[str, Container] = MappingProxyType(
     }
 )
 """What a suffix of the output means."""
+
+BLU_RAY: MappingProxyType[str, Container] = MappingProxyType({".m2ts": _BLU_RAY, ".mts": _BLU_RAY})
+"""Preferred to those, where it holds every stream: as discs and AVCHD cameras have it, with sound
+and subtitles that other transport streams cannot hold."""
 
 PIPES: MappingProxyType[str, Container] = MappingProxyType(
     {

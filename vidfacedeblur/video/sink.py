@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +29,15 @@ from vidfacedeblur.video.encoding import recipe_for
 from vidfacedeblur.video.formats import Container
 from vidfacedeblur.video.orientation import display_matrix
 from vidfacedeblur.video.source import VideoSource
-from vidfacedeblur.video.tags import file_tags, kept_tags, muxer_options, timecode
+from vidfacedeblur.video.tags import (
+    QUICKTIME,
+    file_tags,
+    is_countable,
+    muxer_options,
+    stream_tags,
+    timecode,
+    told_of,
+)
 from vidfacedeblur.video.verify import Expected, verify
 from vidfacedeblur.whole import STANDARD
 
@@ -193,6 +202,8 @@ class VideoSink:
         self._output.metadata.update(tags)
         copy_chapters(self._output, original, source.cut)
         self._add_streams(container)
+        self._told = told_of(self._output.streams)
+        self._leave_out_timecode()
         self._encoder.open(self._options)
         self._output.start_encoding()
 
@@ -221,14 +232,24 @@ class VideoSink:
         self._encoder = FrameEncoder(self._output, source, recipe, self._container_kind, self._size)
         video = self._encoder.stream
         strip = self._options.strip_metadata
-        video.metadata.update(kept_tags(source.reader.stream.metadata, strip=strip))
-        code = timecode(source.reader.container)
-        if code is not None and not strip:
-            video.metadata["timecode"] = code
+        video.metadata.update(stream_tags(source.reader.stream.metadata, strip=strip))
+        if not strip:
+            video.metadata.update(timecode(source.reader.container))
         if not recipe.has_alpha:
             video.metadata.pop("alpha_mode", None)
         video.disposition = source.reader.stream.disposition
         video.set_display_matrix(display_matrix(source.side_data))
+
+    def _leave_out_timecode(self) -> None:
+        """Leave out a time code that the muxer could not write, and would give up at."""
+        if self._container_kind.muxer not in QUICKTIME:
+            return
+        video = self._encoder.stream
+        rate = video.average_rate or Fraction(25)
+        for tags in (self._output.metadata, video.metadata):
+            for key in [key for key in tags if key.lower() == "timecode"]:
+                if not is_countable(tags[key], rate):
+                    del tags[key]
 
     # --- at the end
 
@@ -242,6 +263,7 @@ class VideoSink:
             kinds=self._copies.kinds,
             sample_aspect_ratio=self._source.aspect,
             tags=dict(self._output.metadata),
+            told=self._told,
             provenance=self._provenance,
         )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
+
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 
 from vidfacedeblur.video.formats import Container
 
@@ -29,6 +33,16 @@ _OWN = frozenset(
 )
 # Without these a stream could not be used, or not be chosen, any more.
 _NEEDED = frozenset({"language", "filename", "mimetype", "alpha_mode"})
+_TIMECODE = ("timecode", "reel_name")
+_MOST_FRAMES = 255
+"""In a second of QuickTime's time codes."""
+_TOLD = ("language", "title", *_TIMECODE)
+"""Tags of a stream by which people find it, and find their way in it."""
+_ROLES = (
+    *("dub", "original", "comment", "lyrics", "karaoke", "forced", "captions", "descriptions"),
+    *("hearing_impaired", "visual_impaired"),
+)
+"""Dispositions that say what a stream is for."""
 QUICKTIME = frozenset({"mp4", "mov", "3gp", "3g2"})
 """Muxers of the QuickTime family."""
 
@@ -49,9 +63,34 @@ def kept_tags(tags: dict[str, str], *, strip: bool) -> dict[str, str]:
     }
 
 
+def stream_tags(tags: dict[str, str], *, strip: bool) -> dict[str, str]:
+    """`kept_tags` of a stream; what QuickTime calls a track's name is a title elsewhere.
+
+    FFmpeg reads it as the one, and writes only the other.
+    """
+    kept = kept_tags(tags, strip=strip)
+    if "title" not in kept and "name" in kept:
+        kept["title"] = kept.pop("name")
+    return kept
+
+
 def base_tag(key: str) -> str:
     """A tag's name in lower case, without a language."""
     return key.lower().split("-")[0]
+
+
+def told_of(streams: Iterable[Stream]) -> Counter[tuple[str, str]]:
+    """What streams say of themselves, by kind, and how often; names of kinds as for a message."""
+    told: Counter[tuple[str, str]] = Counter()
+    for stream in streams:
+        tags = {
+            key.lower(): value for key, value in stream_tags(stream.metadata, strip=False).items()
+        }
+        told.update((key, tags[key]) for key in _TOLD if tags.get(key, "und") != "und")
+        told.update(
+            ("disposition", role) for role in _ROLES if stream.disposition & Disposition[role]
+        )
+    return told
 
 
 def file_tags(
@@ -73,13 +112,24 @@ def muxer_options(source: InputContainer, container: Container) -> dict[str, str
         return {"movflags": "+use_metadata_tags"}
     if container.muxer == "yuv4mpegpipe":
         return {"strict": "-1"}  # or it takes 8 bits only
-    return {}
+    return dict(container.settings)
 
 
-def timecode(source: InputContainer) -> str | None:
-    """The time code of the first frame, from the stream that carries it."""
-    codes = (s.metadata["timecode"] for s in source.streams if "timecode" in s.metadata)
-    return next(codes, None)
+def timecode(source: InputContainer) -> dict[str, str]:
+    """The time code of the first frame and its reel's name, from the streams that carry them."""
+    every = [stream.metadata for stream in source.streams]
+    found = {key: [tags[key] for tags in every if key in tags] for key in _TIMECODE}
+    return {key: values[0] for key, values in found.items() if values}
+
+
+def is_countable(code: str, rate: Fraction) -> bool:
+    """Whether QuickTime can count from a time code on, at a rate of frames.
+
+    FFmpeg finds out when it writes the end of the file, and then nothing of it can be read.
+    """
+    frames = round(rate)
+    leaves_numbers_out = ";" in code or "." in code
+    return 1 <= frames <= _MOST_FRAMES and (frames % 30 == 0 or not leaves_numbers_out)
 
 
 def _takes_any_tag(source: InputContainer, container: Container) -> bool:

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from vidfacedeblur.errors import InputError, OutputError
 from vidfacedeblur.video.opening import main_video, open_container
-from vidfacedeblur.video.tags import base_tag
+from vidfacedeblur.video.tags import base_tag, told_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Expected:
     sample_aspect_ratio: Fraction | None
     tags: Mapping[str, str]
     """Tags of the whole file."""
+    told: Counter[tuple[str, str]]
+    """What the streams say of themselves; see `told_of`."""
     provenance: str | None
     """What was done; one of the tags holds it."""
 
@@ -101,6 +103,10 @@ def _lost(container: InputContainer, stream: VideoStream, expected: Expected) ->
     missing = wanted - {base_tag(key) for key in container.metadata}
     if missing:
         losses.append(f"{kind} cannot hold the tags {', '.join(sorted(missing))}")
+    untold = expected.told - told_of(container.streams)
+    if untold:
+        kinds = ", ".join(sorted({what for what, _ in untold}))
+        losses.append(f"{kind} cannot hold all that is said of streams: {kinds}")
     aspect = stream.sample_aspect_ratio or 1
     if aspect != (expected.sample_aspect_ratio or 1):
         losses.append(
