@@ -192,11 +192,39 @@ def test_an_input_that_is_cut_short(make_clip: Make, tmp_path: Path) -> None:
 
 
 def test_a_whole_input_is_not_cut_short(make_clip: Make, tmp_path: Path) -> None:
-    for suffix in (".mp4", ".mkv", ".avi", ".flv", ".ts"):
+    for suffix in (".mp4", ".mkv", ".avi", ".flv", ".ts", ".mxf"):
         path = make_clip(tmp_path / f"a{suffix}", frames=12, settings={"bf": "0"})
         with open_source(path, VideoOptions()) as source:
             assert len(list(source)) == 12
             assert (source.truncated, source.corrupt_frames, source.bad_packets) == (None, 0, 0)
+
+
+def test_tapes_of_broadcasters_are_as_long_as_their_header_says(
+    make_clip: Make, tmp_path: Path
+) -> None:
+    path = make_clip(tmp_path / "a.mxf", frames=50, settings={"bf": "0"})
+    with pytest.raises(DamagedInputError, match=r"cut short: read .* of 2\.00 s"):
+        read(cut_short(path, 0.5))
+
+
+@pytest.mark.parametrize(("lines", "pix_fmt", "rate"), [(576, "yuv420p", 25), (480, "yuv411p", 30)])
+def test_digital_tapes(
+    run: Callable[..., Any], tmp_path: Path, lines: int, pix_fmt: str, rate: int
+) -> None:
+    path = tmp_path / "a.dv"
+    with av.open(str(path), "w") as container:
+        wanted = Fraction(rate, 1) if rate == 25 else Fraction(30_000, 1001)
+        video: Any = container.add_stream("dvvideo", wanted)
+        video.width, video.height, video.pix_fmt = 720, lines, pix_fmt
+        for shade in range(20, 220, 10):
+            grey = np.full((lines, 720, 3), shade, np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(grey, "rgb24")))
+        container.mux(video.encode(None))
+    result = run(path, tmp_path / "b.mkv")
+    assert len(result.frames) == 20
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        assert container.streams.video[0].average_rate == wanted
+        assert container.metadata["TIMECODE"] == "00:00:00:00"
 
 
 def test_an_avi_is_as_long_as_its_header_says(make_clip: Make, tmp_path: Path) -> None:
@@ -208,7 +236,7 @@ def test_an_avi_is_as_long_as_its_header_says(make_clip: Make, tmp_path: Path) -
     assert re.search(rf"of 2\.00 s, {len(frames)} frames", source.truncated)
 
 
-@pytest.mark.parametrize("suffix", [".avi", ".asf"])
+@pytest.mark.parametrize("suffix", [".avi", ".asf", ".mxf"])
 @pytest.mark.parametrize("start", [0.0, 1.0])
 def test_b_frames_of_files_that_store_no_times(tmp_path: Path, suffix: str, start: float) -> None:
     shades = list(range(20, 220, 4))
@@ -333,7 +361,14 @@ def test_a_codec_that_is_not_on_the_list(make_clip: Make, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.mp4", ".mp4"), ("a.MOV", ".mov"), ("a.mkv", ".mkv"), ("a.ts", ".ts"), ("a.avi", ".mkv")],
+    [
+        ("a.mp4", ".mp4"),
+        ("a.MOV", ".mov"),
+        ("a.mkv", ".mkv"),
+        ("a.ts", ".ts"),
+        ("a.avi", ".mkv"),
+        ("a.mxf", ".mkv"),
+    ],
 )
 def test_the_suffix_of_the_output(
     make_clip: Make, tmp_path: Path, name: str, expected: str

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from vidfacedeblur.video.timeline import packet_time
 
 # Elsewhere FFmpeg estimates the duration from what is there, or the header is known to be wrong.
-_DECLARING = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv"})
+_DECLARING = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "flv", "mxf"})
 
 
 def missing_seconds(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 READABLE_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,h264,hevc,gif,apng,ogg"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,h264,hevc,gif,apng,ogg,mxf,dv"
 )
 """FFmpeg's names of the demuxers that may open an input."""
 
@@ -142,7 +142,13 @@ PIPES: MappingProxyType[str, Container] = MappingProxyType(
 )
 """What can be written to standard output, by the name that the user gives it."""
 
-VIDEO_SUFFIXES = frozenset(CONTAINERS) | {".wmv", ".asf", ".ogv", ".h264", ".264", ".hevc", ".265"}
+VIDEO_SUFFIXES = frozenset(
+    (
+        *CONTAINERS,
+        *(".wmv", ".asf", ".ogv", ".mxf", ".dv", ".dif"),
+        *(".h264", ".264", ".hevc", ".265"),
+    )
+)
 """Suffixes, in lower case, of the videos that are looked for in a folder."""
 
 _FAMILIES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
@@ -164,6 +170,8 @@ _UNWRITTEN: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
         "avi": (".avi",),
         "asf": (".wmv", ".asf"),
         "ogg": (".ogv", ".ogg"),
+        "mxf": (".mxf",),
+        "dv": (".dv", ".dif"),
         "h264": (".h264", ".264"),
         "hevc": (".hevc", ".265"),
         "png": (".png",),
@@ -193,7 +201,7 @@ def suffix_for(format_name: str, own_suffix: str, *, brand: str = "") -> str:
 
     Returns:
         A key of `CONTAINERS`; ``.mkv``, which holds any timing and any codec, for the formats that
-        are not written: AVI, ASF, Ogg and raw streams.
+        are not written: AVI, ASF, Ogg, MXF, DV and raw streams.
     """
     family = _FAMILIES.get(format_name)
     if family is None:

@@ -39,8 +39,8 @@ class Decoded(NamedTuple):
     passengers: list[av.Packet[Any]]
 
 
-_WITHOUT_TIMES = frozenset({"avi", "asf"})
-"""Formats that store no times of presentation."""
+_WITHOUT_TIMES = frozenset({"avi", "asf", "mxf"})
+"""Formats that store no times of presentation, or, as MXF, not always."""
 
 
 class Reader:

@@ -65,7 +65,9 @@ class Timeline:
 
 
 class DecodingOrder:
-    """Times of pictures whose file says only in which order they are decoded, as AVI and ASF do.
+    """Times of pictures whose file says only in which order they are decoded.
+
+    AVI and ASF do so, and MXF now and then.
 
     FFmpeg numbers the packets of such files as they come, and each picture keeps its packet's time
     where B-frames change the order. The times are those of the pictures, but in another order:
