@@ -82,7 +82,7 @@ def why_unfit(images: Sequence[FloatImage]) -> str | None:
 
 
 def averaged_faces(
-    frames: Iterable[ByteImage],
+    frames: Iterable[ByteImage | None],
     find: Callable[[ByteImage], Sequence[Box]],
     *,
     length: int,
@@ -92,7 +92,8 @@ def averaged_faces(
     """Average every `length` frames of a clip around each face of the middle one.
 
     Args:
-        frames: The clip, (H, W, 3) uint8 RGB; a change of size begins a new clip.
+        frames: The clip, (H, W, 3) uint8 RGB; a change of size begins a new clip, and so does a
+            frame that is missing, None.
         find: Gives the squares to cut, in pixels.
         length: Frames to average, 2 or more.
         side: Side of what comes back, in pixels.
@@ -108,8 +109,10 @@ def averaged_faces(
         raise OptionError(f"cannot average {length} frames at gamma {gamma:g}")
     kept: deque[ByteImage] = deque(maxlen=length)
     for number, frame in enumerate(frames):
-        if kept and kept[0].shape != frame.shape:
+        if frame is None or (kept and kept[0].shape != frame.shape):
             kept.clear()
+        if frame is None:
+            continue
         kept.append(frame)
         if len(kept) == length:
             first = number - length + 1

@@ -86,17 +86,19 @@ def packed_clips(
     """Take stills of each clip and average its frames; an item for each clip."""
     for clip in clips:
         faces: list[PackedFace] = []
+        problems: list[str] = []
         try:
             if options.still_every:
-                for number, frame in enumerate(clip.frames()):
-                    if number % options.still_every == 0:
+                for number, frame in enumerate(clip.frames(problems)):
+                    if frame is not None and number % options.still_every == 0:
                         faces += _stills(frame, find, clip, f"{clip.name}#{number}", tally)
             for length in options.lengths:
-                faces += _averages(clip, find, length, options.gamma, tally)
+                faces += _averages(clip.frames(problems), clip, find, length, options.gamma, tally)
         except InputError as error:
-            # A clip that breaks off may have been cut at any frame: nothing of it is used.
-            tally.broken.append(str(error))
+            # A video that breaks off may have been cut at any frame: nothing of it is used.
+            problems.append(str(error))
             faces = []
+        tally.broken += dict.fromkeys(problems)  # each once, however often the clip was read
         yield faces
 
 
@@ -112,9 +114,14 @@ def _stills(
 
 
 def _averages(
-    clip: Clip, find: Find, length: int, gamma: float, tally: Tally
+    frames: Iterable[ByteImage | None],
+    clip: Clip,
+    find: Find,
+    length: int,
+    gamma: float,
+    tally: Tally,
 ) -> Iterator[PackedFace]:
-    found = averaged_faces(clip.frames(), find, length=length, side=PACK_SIDE, gamma=gamma)
+    found = averaged_faces(frames, find, length=length, side=PACK_SIDE, gamma=gamma)
     for face in found:
         if isinstance(face, str):
             tally.reasons[face] += 1

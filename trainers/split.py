@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from vidfacedeblur.errors import InputError
-from vidfacedeblur.trainers.media import read_frames
+from vidfacedeblur.trainers.media import is_picture, read_frames
 from vidfacedeblur.types import ByteImage
 
 Split = Literal["train", "val", "test"]
@@ -48,17 +48,26 @@ class Clip:
     split: Split | None = None
     """None: not dealt to a side yet."""
 
-    def frames(self) -> Iterator[ByteImage]:
+    def frames(self, problems: list[str]) -> Iterator[ByteImage | None]:
         """Decode the frames one after the other, upright where it is a video.
 
+        Args:
+            problems: Gets a line for each picture that cannot be decoded.
+
         Yields:
-            (H, W, 3) RGB.
+            (H, W, 3) RGB; None in the place of such a picture.
 
         Raises:
-            InputError: A file cannot be decoded, or not in whole; what comes before was yielded.
+            InputError: A video cannot be decoded, or not in whole; what comes before was yielded.
         """
         for file in self.files:
-            yield from read_frames(file)
+            try:
+                yield from read_frames(file)
+            except InputError as error:
+                if not is_picture(file):
+                    raise
+                problems.append(str(error))
+                yield None
 
 
 @dataclass(frozen=True)

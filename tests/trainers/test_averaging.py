@@ -45,7 +45,9 @@ def unit(frames: Iterable[Image]) -> list[NDArray[np.float32]]:
     return [frame / np.float32(255) for frame in frames]
 
 
-def averaged(frames: Iterable[Image], length: int, **options: float) -> list[AveragedFace | str]:
+def averaged(
+    frames: Iterable[Image | None], length: int, **options: float
+) -> list[AveragedFace | str]:
     return list(averaged_faces(frames, lambda _: [SQUARE], length=length, side=128, **options))
 
 
@@ -164,6 +166,13 @@ def test_a_fade_from_or_to_one_shade_is_apart(shade: float) -> None:
     assert why_unfit([plain, plain + np.float32(0.1), plain + np.float32(0.2)]) == APART
 
 
+def test_nothing_is_averaged_across_a_frame_that_is_missing() -> None:
+    frames = [None if number in (3, 4) else moving(number) for number in range(12)]
+    found = faces(averaged(frames, 5))
+    assert [face.middle for face in found] == [7]
+    assert number_in(found[0].sharp) == 7
+
+
 def test_no_face_is_told_for_each_window() -> None:
     clip = [moving(number) for number in range(11)]
     found = list(averaged_faces(clip, lambda _: [], length=5, side=64))
@@ -172,8 +181,13 @@ def test_no_face_is_told_for_each_window() -> None:
 
 @pytest.mark.parametrize(
     ("length", "gamma"),
-    [(1, 1.0), (0, 1.0), (-3, 1.0), (5, 0.0), (5, 11.0), (5, -2.2), (5, float("nan"))],
+    [(1, 1.0), (0, 1.0), (-3, 1.0), (5, 0.0), (5, 0.09), (5, 11.0), (5, -2.2), (5, float("nan"))],
 )
 def test_a_length_or_gamma_out_of_range_is_refused(length: int, gamma: float) -> None:
     with pytest.raises(OptionError, match="cannot average"):
         averaged([moving(0), moving(1)], length, gamma=gamma)
+
+
+@pytest.mark.parametrize("gamma", [0.1, 10])
+def test_the_least_and_the_most_gamma_are_taken(gamma: float) -> None:
+    assert averaged([moving(0), moving(1)], 3, gamma=gamma) == []

@@ -13,6 +13,7 @@ from vidfacedeblur.errors import InputError, OptionError
 from vidfacedeblur.trainers import names
 from vidfacedeblur.trainers.datasets import LAYOUTS, Clip, DataSet, read_dataset, splitted
 from vidfacedeblur.trainers.media import read_picture
+from vidfacedeblur.types import ByteImage
 
 LIST = "".join(f"{number:06}.jpg {2880 + number % 3}\n" for number in range(1, 7))
 
@@ -33,7 +34,15 @@ def spoil(path: Path) -> Path:
 
 
 def greys(clip: Clip) -> list[int]:
-    return [round(float(frame.mean())) for frame in clip.frames()]
+    return [round(float(frame.mean())) for frame in whole(clip)]
+
+
+def whole(clip: Clip) -> list[ByteImage]:
+    """All frames of a clip of which none may be broken."""
+    problems: list[str] = []
+    frames = [frame for frame in clip.frames(problems) if frame is not None]
+    assert problems == []
+    return frames
 
 
 def unreadable(data: DataSet) -> set[str]:
@@ -45,10 +54,12 @@ def unreadable(data: DataSet) -> set[str]:
         except InputError:
             broken.add(picture.name)
     for clip in data.clips:
+        problems: list[str] = []
         try:
-            assert list(clip.frames())
+            assert [frame for frame in clip.frames(problems) if frame is not None]
         except InputError:
-            broken.add(clip.name)
+            problems.append(clip.name)
+        broken |= {clip.name for _ in problems}
     return broken
 
 
@@ -283,12 +294,15 @@ def test_youtube_faces_orders_frames_by_number(inner: str, tmp_path: Path) -> No
     assert greys(clips["Al_Gore/0"]) == list(range(95, 107))
 
 
-def test_a_broken_frame_comes_after_those_before_it(tmp_path: Path) -> None:
+def test_a_broken_frame_leaves_a_hole(tmp_path: Path) -> None:
     clip = next(c for c in read_dataset(youtube_faces(tmp_path)).clips if c.name.endswith("g/2"))
-    frames = clip.frames()
-    assert [round(float(next(frames).mean())) for _ in range(5)] == list(range(95, 100))
-    with pytest.raises(InputError, match=r"2\.100\.jpg"):
-        next(frames)
+    problems: list[str] = []
+    shown = [
+        None if frame is None else round(float(frame.mean())) for frame in clip.frames(problems)
+    ]
+    assert shown == [*range(95, 100), None, *range(101, 107)]
+    (problem,) = problems
+    assert "2.100.jpg" in problem
 
 
 def test_faces9x_orders_frames_by_number(tmp_path: Path) -> None:
@@ -440,7 +454,7 @@ def test_a_single_file_is_a_data_set(tmp_path: Path) -> None:
 def test_a_videos_frames_come_one_by_one_in_order(tmp_path: Path) -> None:
     write_portrait_clip(tmp_path / "ann.mp4")
     (clip,) = read_dataset(tmp_path).clips
-    shown = [frame.copy() for frame in clip.frames()]
+    shown = whole(clip)
     assert [frame.shape for frame in shown] == [(240, 256, 3)] * 6
     for number, frame in enumerate(shown):
         errors = [np.abs(frame.astype(int) - portrait(2 * other)).mean() for other in range(6)]
@@ -452,7 +466,7 @@ def test_a_video_that_is_cut_short_gives_what_it_has_and_says_so(tmp_path: Path)
     path = tmp_path / "ann.mkv"
     write_portrait_clip(path, frames=60, audio=False)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
-    frames = read_dataset(path).clips[0].frames()
+    frames = read_dataset(path).clips[0].frames([])
     for _ in range(20):
         next(frames)
     with pytest.raises(

@@ -350,6 +350,24 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return error.splitlines()
 
 
+def test_a_broken_frame_costs_no_other_frame(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = tmp_path / "frame_images_DB", tmp_path / "faces.npz"
+    for number in range(24):
+        write_picture(data / f"Ann/0/0.{number}.jpg", portrait(number))
+    (data / "Ann/0/0.12.jpg").write_bytes(b"no picture")
+    given = tmp_path / "split.csv"
+    given.write_text("identity,split\nAnn,train\n", encoding="utf-8")
+    args = ["prepare", str(data), "-o", str(out), "--average", "5", "7", "--split", str(given)]
+    assert main(args) == 0
+    broken = [line for line in said(capsys) if line.startswith("left out: /")]
+    assert len(broken) == 1  # though the folder was read three times
+    assert "0.12.jpg" in broken[0]
+    names = [name.partition("#")[2] for name in contents(out)["name"]]
+    assert names == ["0", "2x5", "7x5", "15x5", "20x5", "3x7", "16x7"]
+
+
 def test_prepare_packs_what_is_sound_and_names_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
