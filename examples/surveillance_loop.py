@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--gate", default="auto")
     parser.add_argument("--frames", type=int, default=100)
     args = parser.parse_args(argv)
+    if args.frames < 1:
+        parser.error("--frames must be 1 or more")
     options = FaceOptions(gate=args.gate)
     with FaceDeblurPipeline(args.model, weights=args.weights, faces=options) as pipeline:
         stream = pipeline.stream(colour="bgr")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import copy as shallow
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,14 @@ EVERY = FaceOptions(gate="off")
 def pipeline(small_weights: Path) -> Iterator[FaceDeblurPipeline]:
     with FaceDeblurPipeline(weights=small_weights, device="cpu", faces=EVERY) as opened:
         yield opened
+
+
+@pytest.mark.parametrize("wanted", [pickle.dumps, shallow, deepcopy])
+def test_another_process_must_make_its_own(
+    pipeline: FaceDeblurPipeline, wanted: Callable[[FaceDeblurPipeline], object]
+) -> None:
+    with pytest.raises(TypeError, match="FaceDeblurPipeline can be neither pickled nor copied"):
+        wanted(pipeline)
 
 
 def decoded(path: Path) -> list[np.ndarray]:

@@ -101,6 +101,31 @@ def test_wrong_faces_leave_the_stream_usable(
         assert (result.image == plain.image).all()
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_a_first_frame_that_is_refused_settles_nothing(
+    pipeline: FaceDeblurPipeline, own: bool
+) -> None:
+    stream = pipeline.stream()
+    with pytest.raises(OptionError, match="with area"):
+        stream.push(portrait(), [(60, 40, 60, 40)])
+    box = [Box(60, 40, 160, 170)] if own else None
+    results = [*stream.push(portrait(), box), *stream.push(portrait(), box), *stream.flush()]
+    assert [(result.index, len(result.faces)) for result in results] == [(0, 1), (1, 1)]
+
+
+def test_a_frame_that_is_refused_changes_nothing_of_the_next(pipeline: FaceDeblurPipeline) -> None:
+    box = Box(60, 40, 160, 170)
+    stream = pipeline.stream()
+    stream.push(portrait(), [])
+    with pytest.raises(OptionError, match="track number, or none"):
+        stream.push(portrait(), [Face(box, track=3), Face(box)])
+    (_, first, *_) = [*stream.push(portrait(), [box]), *stream.push(portrait(), [box])]
+    with pytest.raises(OptionError, match="track number, or none"):
+        stream.push(np.zeros_like(portrait()), [Face(box, track=3)])  # no cut: it never came
+    *_, last = [*stream.push(portrait(), [box]), *stream.flush()]
+    assert [face.track for face in first.faces] == [face.track for face in last.faces] != []
+
+
 def test_a_watcher_sees_each_frame_before_and_after(pipeline: FaceDeblurPipeline) -> None:
     class Watcher:
         seen: list[tuple[str, int, float]]

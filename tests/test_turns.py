@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Sequence
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from vidfacedeblur import turns
 from vidfacedeblur.turns import Combiner, FairLock, OneAtATime
 
 
@@ -45,25 +47,60 @@ def test_a_lock_is_given_in_the_order_of_asking() -> None:
 
 
 def test_who_gives_the_lock_back_and_asks_again_waits_behind_the_others() -> None:
-    lock, turns, begin = FairLock(), [], threading.Barrier(2)
+    lock, order, begin = FairLock(), [], threading.Barrier(2)
 
     def work(name: str) -> None:
         begin.wait()
         for _ in range(20):
             with lock:
-                turns.append(name)
+                order.append(name)
                 time.sleep(0.002)
 
     in_threads(lambda: work("a"), lambda: work("b"))
-    first = turns[: turns.index("b") + 1 if turns[0] == "a" else turns.index("a") + 1]
-    middle = turns[len(first) : 38]
-    assert all(x != y for x, y in pairwise(middle)), turns
+    first = order[: order.index("b") + 1 if order[0] == "a" else order.index("a") + 1]
+    middle = order[len(first) : 38]
+    assert all(x != y for x, y in pairwise(middle)), order
+
+
+@pytest.mark.parametrize("granted", [False, True])
+def test_who_is_interrupted_at_the_lock_holds_up_nobody(
+    monkeypatch: pytest.MonkeyPatch, granted: bool
+) -> None:
+    """While it waits, or just when its turn comes."""
+
+    class Interrupt(BaseException):
+        pass
+
+    class Ticket:
+        asked = 0
+
+        def acquire(self) -> None:
+            self.asked += 1
+            if self.asked == 2:
+                if granted:
+                    lock.__exit__(None, None, None)
+                raise Interrupt
+
+        def release(self) -> None: ...
+
+    lock = FairLock()
+    monkeypatch.setattr(turns, "threading", SimpleNamespace(Lock=Ticket))
+    lock.__enter__()
+    with pytest.raises(Interrupt):
+        lock.__enter__()
+    if not granted:
+        with pytest.raises(Interrupt):  # it is still held
+            lock.__enter__()
+        lock.__exit__(None, None, None)
+    with lock:  # free: nothing waits, so nothing is interrupted
+        pass
 
 
 def test_calls_of_a_network_never_overlap() -> None:
     class Slow:
         engine, device = "torch", "cpu"
         inside = most = 0
+        closed = False
 
         def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, ...]:
             self.inside += 1
@@ -72,7 +109,8 @@ def test_calls_of_a_network_never_overlap() -> None:
             self.inside -= 1
             return (batch + 1,)
 
-        def close(self) -> None: ...
+        def close(self) -> None:
+            self.closed = True
 
     slow = Slow()
     network = OneAtATime(slow)
@@ -83,6 +121,8 @@ def test_calls_of_a_network_never_overlap() -> None:
     assert results == [48.0] * 6
     slow.engine = "another"  # which took over
     assert network.engine == "another"
+    network.close()
+    assert slow.closed
 
 
 class Recorder:
@@ -141,6 +181,78 @@ def test_fifty_items_do_not_hold_up_one() -> None:
     served = [batch for batch in run.batches if 100 in batch or 200 in batch]
     assert served[0] is run.batches[1], "the others wait for one batch at most"
     assert len(run.batches) == 14, "and share batches: 53 items in 14 of four"
+
+
+def test_who_came_first_is_served_first() -> None:
+    run = Recorder()
+    combiner = Combiner(run, key=lambda item: item, most=4)  # nothing shares a batch
+    threads = []
+    for count, items in enumerate(([0, 1, 2], [10], [20]), 1):
+        threads.append(threading.Thread(target=combiner, args=(items,)))
+        threads[-1].start()
+        waiting_for(combiner, count)
+    run.go.set()
+    for thread in threads:
+        thread.join(10)
+    assert run.batches == [[0], [1], [10], [20], [2]]
+
+
+def test_who_was_answered_by_another_does_not_end_its_lead() -> None:
+    go, done = (threading.Semaphore(0) for _ in range(2))
+
+    def run(items: Sequence[int]) -> list[int]:
+        done.release()
+        assert go.acquire(timeout=10)
+        return list(items)
+
+    combiner = Combiner(run, key=lambda item: 0, most=2)
+    leader = threading.Thread(target=combiner, args=(range(5),))
+    leader.start()
+    waiting_for(combiner, 1)
+    other = threading.Thread(target=combiner, args=([100],))
+    other.start()
+    waiting_for(combiner, 2)
+    go.release(2)  # the other's is in the second batch
+    other.join(10)
+    assert not other.is_alive()
+    assert combiner._led, "else the next to ask would run beside it"
+    go.release(1)
+    leader.join(10)
+    assert not leader.is_alive()
+
+
+def test_who_waits_hears_of_the_end_of_a_lead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if the answers of the last batch were heard of before it."""
+
+    class Counting(threading.Condition):
+        waits = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waits += 1
+            return super().wait(timeout)
+
+    def work_off_a_batch() -> None:
+        plain()
+        deadline = time.monotonic() + 10
+        while changed.waits < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    run = Recorder()
+    combiner = Combiner(run, key=lambda item: item, most=4)
+    changed, plain = Counting(), combiner._work_off_a_batch
+    monkeypatch.setattr(combiner, "_changed", changed)
+    monkeypatch.setattr(combiner, "_work_off_a_batch", work_off_a_batch)
+    threads = []
+    for item in (1, 2):
+        threads.append(threading.Thread(target=combiner, args=([item],), daemon=True))
+        threads[-1].start()
+        waiting_for(combiner, item)
+    run.go.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert run.batches == [[1], [2]]
 
 
 def test_a_signal_in_one_thread_is_not_raised_in_the_others() -> None:

@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import av
 import numpy as np
@@ -140,6 +140,13 @@ class FaceDeblurPipeline:
     def close(self) -> None:
         """Free the networks. May be called more than once."""
         self._resources.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse what `pickle`, `copy` and processes started by spawn ask for."""
+        raise TypeError(
+            "a FaceDeblurPipeline can be neither pickled nor copied, since its networks are loaded"
+            " in this process: give another process the options, and make the pipeline there"
+        )
 
     @property
     def changes_faces(self) -> bool:

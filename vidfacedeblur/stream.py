@@ -104,12 +104,14 @@ class FrameStream:
             InputError: The same for a frame whose pixel format cannot be worked on.
         """
         work = work_on(self._count, picture, self._colour)
-        if self._works is None:
-            self._works = self._begin(own_faces=faces is not None)
+        works = self._works
+        if works is None:
+            works = self._begin(own_faces=faces is not None)
         elif (faces is None) != (self._given is None):
             raise OptionError("give the faces of every frame of a stream, or of none")
         self._given = faces
-        settled = self._works.push(work)
+        settled = works.push(work)
+        self._works = works  # only now: a first frame that is refused settles nothing
         self._count += 1
         return self._finished(settled)
 

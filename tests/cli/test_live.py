@@ -50,6 +50,7 @@ def test_it_records_and_tells_and_ends_in_time(
         arguments = [camera.url, "--weights", str(small_weights), *QUICK, "--duration", "5"]
         arguments += ["--segments", str(tmp_path / "seg"), "--segment-seconds", "2"]
         arguments += ["--events", str(tmp_path / "e.jsonl"), "--best-faces", str(tmp_path / "best")]
+        arguments += ["--publish", f"udp://127.0.0.1:{free_port()}"]
         assert main([*arguments, "--status", str(status), "--status-interval", "0.5"]) == 0
     files = sorted((tmp_path / "seg").iterdir())
     assert len(files) >= 2
@@ -58,6 +59,9 @@ def test_it_records_and_tells_and_ends_in_time(
     assert lines[-1]["state"] in ("live", "closed")
     assert lines[-1]["frames"] == sum(map(frames_in, files)) > 10
     assert lines[-1]["faces"] > 0
+    assert lines[-1]["published"] + lines[-1]["publish_dropped"] == lines[-1]["frames"]
+    assert lines[-1]["published"] > 10
+    assert lines[-1]["publish_failures"] == 0
     assert {line["schema"] for line in lines} == {1}
     assert all(line["wall"].endswith("Z") for line in lines)
     schema = json.loads((Path(status_module.__file__).parent / "status.schema.json").read_text())

@@ -45,6 +45,39 @@ def test_whole_networks_are_the_same(name: str) -> None:
     assert not any(isinstance(m, nn.BatchNorm2d | UpsampledConv) for m in folded(network).modules())
 
 
+class Backwards(nn.Module):
+    """Runs its layers otherwise than in the order in which they are named."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self.conv(self.norm(features))
+        return result
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.ConvTranspose2d(4, 4, 3), nn.BatchNorm2d(4)),
+        nn.Sequential(nn.Conv2d(4, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
+        Backwards(),
+    ],
+)
+def test_only_a_norm_right_behind_a_convolution_is_merged(module: nn.Module) -> None:
+    torch.manual_seed(0)
+    for norm in module.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.running_mean, -1, 1)  # type: ignore[arg-type]
+            nn.init.uniform_(norm.running_var, 0.2, 5)  # type: ignore[arg-type]
+    features = torch.randn(1, 4, 8, 8)
+    with torch.inference_mode():
+        assert torch.equal(folded(module.eval())(features), module(features))
+    assert any(isinstance(layer, nn.BatchNorm2d) for layer in folded(module).modules())
+
+
 def test_it_saves_what_it_says() -> None:
     conv = UpsampledConv(64, 32)
     features = torch.rand(1, 64, 64, 64)

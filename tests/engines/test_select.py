@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from vidfacedeblur.engines import plans, select
+from vidfacedeblur.engines import Choice, or_torch, plans, select, tensorrt, torch_
 from vidfacedeblur.errors import EngineUnavailableError
 
 
@@ -46,9 +48,24 @@ def test_without_a_gpu_auto_falls_back_and_says_why(monkeypatch: pytest.MonkeyPa
     choice = select.choose("auto", "auto")
     assert (choice.engine, choice.device) == ("openvino", "cpu")
     assert "no driver" in choice.passed_over[0]
-    for asked in (("auto", "cuda"), ("tensorrt", "auto"), ("torch", "cuda:0")):
-        with pytest.raises(EngineUnavailableError, match=r"no driver.*; use --"):
+    for asked, help_with in (
+        (("auto", "cuda"), "--device cpu or auto"),
+        (("tensorrt", "auto"), "--engine auto"),
+        (("torch", "cuda:0"), "--device cpu or auto"),
+    ):
+        with pytest.raises(EngineUnavailableError, match=f"no driver; use {help_with}$"):
             select.choose(*asked)
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("asked", [("auto", "cpu"), ("torch", "cpu"), ("openvino", "auto")])
+def test_who_wants_no_gpu_is_not_asked_for_one(
+    asked: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(select, "cuda_problem", lambda _: pytest.fail("a GPU was looked for"))
+    choice = select.choose(*asked)
+    assert choice.device == "cpu"
+    assert choice.passed_over == ()
 
 
 @pytest.mark.usefixtures("machine")
@@ -81,6 +98,39 @@ def test_rtx_is_passed_over_where_it_does_not_run(
     for runs in ((7, 5), (8, 9)):
         monkeypatch.setattr(select, "capability", lambda _, runs=runs: runs)
         assert select.choose("auto", "auto").engine == "tensorrt"
+
+
+@pytest.mark.parametrize(
+    ("choice", "opened"),
+    [
+        (Choice("openvino", "cpu"), ("openvino", None, 3)),
+        (Choice("tensorrt", "cuda:1", or_torch=True), ("tensorrt or torch", "cuda:1", None)),
+        (Choice("tensorrt", "cuda:1"), ("tensorrt", "cuda:1", None)),
+        (Choice("torch", "cuda"), ("torch", "cuda", 3)),
+    ],
+)
+def test_what_was_chosen_is_opened(
+    choice: Choice, opened: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opener(name: str) -> Callable[..., tuple[Any, ...]]:
+        def open_(
+            spec: object,
+            device: str | None = None,
+            *,
+            threads: int | None = None,
+            on_status: object = print,
+        ) -> tuple[Any, ...]:
+            assert (spec, on_status) == ("spec", print)
+            return name, device, threads
+
+        return open_
+
+    monkeypatch.setattr(select, "open_openvino", opener("openvino"))
+    monkeypatch.setattr(or_torch, "TensorRTOrTorch", opener("tensorrt or torch"))
+    monkeypatch.setattr(tensorrt, "TensorRTNetwork", opener("tensorrt"))
+    monkeypatch.setattr(torch_, "TorchNetwork", opener("torch"))
+    spec: Any = "spec"
+    assert select.open_network(spec, choice, threads=3, on_status=print) == opened
 
 
 def test_what_is_there_but_cannot_be_loaded_is_not_called_missing(

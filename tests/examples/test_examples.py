@@ -210,6 +210,7 @@ def test_a_mistake_is_told_in_a_line(name: str, mistake: str, clip: Path) -> Non
     ("name", "options", "says"),
     [
         ("asyncio_camera", ["--fps", "0"], "--fps must be above 0"),
+        ("surveillance_loop", ["--frames", "-3"], "--frames must be 1 or more"),
         ("several_cameras", ["--cameras", "0"], "--cameras and --rounds must be 1 or more"),
         ("several_cameras", ["--rounds", "0"], "--cameras and --rounds must be 1 or more"),
         ("several_cameras", ["--seconds", "0"], "--seconds above 0"),

@@ -279,6 +279,33 @@ def test_no_face_is_followed_back_across_a_cut(monkeypatch: pytest.MonkeyPatch) 
     assert numbers(settled) == [[]] * 3 + [[1]] * 5
 
 
+def test_a_cut_is_a_sudden_change_another_size_or_what_was_told() -> None:
+    cuts = Cuts()
+    first, other = picture(0), picture(0, level=200)
+    small = open_canvas(Frame(0, np.zeros((64, 32, 3), np.uint8)))
+    cuts.end()  # as after a flush, of nothing
+    assert [cuts.is_cut(canvas) for canvas in (first, first)] == [False, False]
+    assert [cuts.is_cut(canvas) for canvas in (other, other)] == [True, False]
+    assert [cuts.is_cut(canvas) for canvas in (small, small)] == [True, False]
+    cuts.end()
+    assert [cuts.is_cut(canvas) for canvas in (small, small)] == [True, False]
+
+
+def test_a_little_is_no_cut_where_all_was_still_and_more_is() -> None:
+    cuts = Cuts()
+
+    def is_cut(level: int) -> bool:
+        return cuts.is_cut(open_canvas(Frame(0, np.full((64, 64, 3), level, np.uint8))))
+
+    assert not any(is_cut(0) for _ in range(50))
+    assert [is_cut(12), is_cut(12)] == [False, False]
+    assert not any(is_cut(12) for _ in range(50))
+    assert [is_cut(32), is_cut(32)] == [True, False]
+    # Scenes may be short, however much one differs from the next.
+    assert not any(is_cut(32) for _ in range(50))
+    assert [is_cut(232), is_cut(212)] == [True, True]
+
+
 def test_what_changes_all_the_time_is_not_cut_all_the_time() -> None:
     rng = np.random.default_rng(0)
     cuts = Cuts()

@@ -47,7 +47,9 @@ def test_a_clock_that_does_not_run_makes_no_endless_file(
     lengths = [times_of(path)[-1] for path in writer.finished]
     assert len(lengths) == 4, "20 seconds came, of which the first 2 were lost on the clock"
     assert lengths[1:3] == pytest.approx([5, 5], abs=0.1)
-    assert sum(len(times_of(path)) for path in writer.finished) == 500
+    counts = [len(times_of(path)) for path in writer.finished]
+    assert counts[0] == pytest.approx(25 * 7.2, abs=5)
+    assert sum(counts) == 500
 
 
 def test_a_clock_that_runs_at_twice_lifes_pace_is_not_believed_for_ever(tmp_path: Path) -> None:
@@ -68,6 +70,36 @@ def test_the_next_connection_is_believed_again(tmp_path: Path) -> None:
         writer.write(taken(number, pts=3600 * number, arrived=5, epoch=2))
     writer.close()
     assert times_of(writer.finished[-1]) == [number / 25 for number in range(10)]
+
+
+def test_a_file_is_named_by_when_it_began_to_the_millisecond(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path)
+    for seconds in (0.0625, 0.625, 7.0):
+        given = pictures()[0]
+        writer.write(replace(given, frame=replace(given.frame, wall=1.7e9 + seconds)))
+        writer.gap()
+    stamps = [path.name.removeprefix("camera-20231114T2213") for path in writer.finished]
+    assert stamps == ["20.062Z.mkv", "20.625Z.mkv", "27.000Z.mkv"]
+
+
+def test_the_last_hundred_files_are_remembered(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path)
+    paths = [tmp_path / str(number) for number in range(150)]
+    for path in paths:
+        writer._note(path)
+    assert writer.finished == paths[50:]
+
+
+def test_a_file_that_goes_on_keeps_its_mark_however_much_of_it_plays(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path, seconds=600)
+    for number in range(300):
+        writer.write(taken(number, pts=3600 * number, arrived=number / 25))
+    (part,) = tmp_path.iterdir()
+    assert len(times_of(part)) > 50
+    assert SegmentWriter(tmp_path).finished == []
+    assert list(tmp_path.iterdir()) == [part]
+    writer.close()
+    assert len(times_of(writer.finished[0])) == 300
 
 
 @pytest.mark.parametrize("drift", [0.95, 1.05])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import numpy as np
@@ -78,6 +80,44 @@ def test_files_are_as_long_as_asked_and_lose_no_frame(tmp_path: Path, kind: str)
         assert tags["comment"] == "made so"
         assert tags["creation_time"].startswith("2023-11-14T22:13:20")
         assert container.streams.video[0].codec_context.name == "h264"
+
+
+def at_rate(
+    folder: Path, fps: Fraction, kind: Literal["mkv", "mp4"], *, seconds: int
+) -> list[Path]:
+    """Two files of a camera of that rate."""
+    writer = SegmentWriter(folder, kind=kind, seconds=seconds)
+    for number in range(round(2 * seconds * fps)):
+        given = result(number % 10)
+        pts = round(90_000 * number / fps)
+        frame = replace(given.frame, pts=pts, arrived=100 + float(number / fps))
+        writer.write(replace(given, frame=frame))
+    writer.close()
+    return writer.finished
+
+
+@pytest.mark.parametrize("kind", ["mkv", "mp4"])
+@pytest.mark.parametrize("fps", [Fraction(1, 2), Fraction(5), Fraction(30)])
+def test_a_file_claims_no_rate_but_its_pictures_and_ends_where_the_next_begins(
+    tmp_path: Path, fps: Fraction, kind: Literal["mkv", "mp4"]
+) -> None:
+    files = at_rate(tmp_path, fps, kind, seconds=4)
+    assert len(files) == 2
+    for path in files:
+        with av.open(path) as container:
+            video = container.streams.video[0]
+            assert video.average_rate in (None, fps)
+            assert container.duration == 4_000_000
+            assert (video.codec_context.extradata or b"")[3] == 12, "the level, for x264 knows it"
+            assert len(list(container.decode(video=0))) == 4 * fps
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg")
+def test_who_converts_a_slow_cameras_file_gets_each_picture_once(tmp_path: Path) -> None:
+    first, _ = at_rate(tmp_path, Fraction(5), "mkv", seconds=4)
+    made = tmp_path / "made.mp4"
+    subprocess.run(["ffmpeg", "-v", "error", "-i", first, made], check=True, timeout=120)
+    assert len(times_of(made)) == 20
 
 
 def test_a_gap_another_connection_or_size_begins_another_file(tmp_path: Path) -> None:

@@ -13,7 +13,14 @@ from live.cameras import HttpCamera, clip, free_port, wait_until
 from vidfacedeblur import FaceDeblurPipeline, FaceOptions
 from vidfacedeblur.config import LiveOptions
 from vidfacedeblur.errors import OutputError
-from vidfacedeblur.live import Freshest, LiveResult, LiveSession, LiveSource, SegmentWriter
+from vidfacedeblur.live import (
+    Freshest,
+    LiveResult,
+    LiveSession,
+    LiveSource,
+    Publisher,
+    SegmentWriter,
+)
 
 QUICK = LiveOptions(timeout=1, stall=3, backoff=0.1, max_backoff=0.3)
 
@@ -139,6 +146,23 @@ def test_an_output_that_fails_ends_it_and_the_others_are_closed(
         LiveSession(pipeline, source, [good, bad]).run(seconds=20)
     assert (len(good.results), len(bad.results)) == (4, 3)
     assert (good.closed, bad.closed) == (1, 1)
+
+
+def test_what_publishers_sent_is_told_for_all_together(pipeline: FaceDeblurPipeline) -> None:
+    sent = [Publisher(f"udp://127.0.0.1:{free_port()}", preset="ultrafast") for _ in range(2)]
+    refused = Publisher(f"rtsp://127.0.0.1:{free_port()}/x", QUICK)
+    with HttpCamera() as camera, LiveSource(camera.url, QUICK) as source:
+        session = LiveSession(pipeline, source, [*sent, refused])
+        thread = threading.Thread(target=session.run)
+        thread.start()
+        wait_until(lambda: session.stats().publish_failures > 1, 60)
+        wait_until(lambda: session.stats().published > 10, 60)
+        session.stop()
+        thread.join(20)
+    stats = session.stats()
+    assert stats.published == sum(publisher.sent for publisher in sent)
+    assert stats.publish_dropped == sum(publisher.dropped for publisher in (*sent, refused))
+    assert stats.publish_failures == refused.failures
 
 
 def test_closing_the_source_ends_the_session(pipeline: FaceDeblurPipeline) -> None:

@@ -7,7 +7,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vidfacedeblur.trainers.blur import as_eight_bit, averaged_while_moving, convolve
+from vidfacedeblur.trainers.blur import (
+    _fields,
+    _moved,
+    _ovals,
+    as_eight_bit,
+    averaged_while_moving,
+    convolve,
+)
 from vidfacedeblur.trainers.compression import h264, jpeg
 from vidfacedeblur.trainers.kernels import (
     KINDS,
@@ -170,6 +177,39 @@ def test_what_is_around_a_face_may_stand_still() -> None:
         moved = (blurred - image).abs()[0].mean(0)
         assert moved[40:56, 40:56].mean() > 0.1  # the middle moves in any case
         assert (moved[:6, :6].mean() < 1e-5) == (share == 1)  # a corner, if all moves
+
+
+def test_ovals_lie_about_the_middle_and_are_as_large_as_heads() -> None:
+    ovals = _ovals(torch.zeros(2000, 3, 64, 48), np.random.default_rng(0))
+    assert (ovals.min(), ovals.max()) == (0, 1)
+    mean = ovals.mean(0)
+    assert np.abs(mean - mean[::-1]).max() < 0.06
+    assert np.abs(mean - mean[:, ::-1]).max() < 0.06
+    # Half a width of 0.3 to 0.5, half a height of 0.36 to 0.6, as shares of the picture's.
+    assert mean[32].mean() == pytest.approx(0.78, abs=0.03)
+    assert mean[:, 24].mean() == pytest.approx(0.9, abs=0.03)
+    assert ((ovals > 0) & (ovals < 1)).mean() < 0.25  # soft at the rim alone
+
+
+def test_a_bend_is_smooth_and_as_far_as_asked() -> None:
+    images = torch.zeros(200, 4, 64, 64)
+    fields = _fields(np.full(200, 6.0), np.random.default_rng(0), images)
+    assert fields.shape == (200, 64, 64, 2)
+    assert 5 < fields.abs().max() < 8  # between its nodes it may go beyond
+    assert fields.diff(dim=1).abs().max() < 1.5
+    assert fields.diff(dim=2).abs().max() < 1.5
+
+
+def test_a_pose_is_in_pixels_whatever_the_sides() -> None:
+    image = torch.zeros(1, 1, 49, 81)
+    image[..., 24, 40 + 16] = 1
+    quarter = torch.tensor([[[0.0, -1, 4], [1, 0, 2]]])
+    bent = torch.zeros(1, 49, 81, 2)
+    bent[..., 0], bent[..., 1] = 3, 5
+    for bends, place in ((torch.zeros(1, 49, 81, 2), (12, 38)), (bent, (15, 33))):
+        moved = _moved(image, quarter.clone(), bends)[0, 0]
+        assert divmod(int(moved.argmax()), 81) == place
+        assert float(moved.max()) > 0.99
 
 
 def test_eight_bit_rounds_and_clips() -> None:

@@ -340,6 +340,17 @@ def test_deconvolution_keeps_shape_and_range(name: str, shape: tuple[int, int]) 
     assert np.array_equal(restored, BASELINES[name](blurred, kernel))
 
 
+@pytest.mark.parametrize(("filter_", "most"), [(wiener, 0.02), (unsupervised_wiener, 0.1)])
+def test_wiener_leaves_no_ripples_where_one_side_is_bright(
+    filter_: Deconvolve, most: float
+) -> None:
+    sharp = np.tile(np.linspace(0.1, 0.9, 256, dtype=np.float32)[:, None], (256, 1, 3))
+    kernel = np.zeros((59, 59), np.float32)
+    kernel[29, 19:40] = 1 / 21
+    blurred = convolve(tensor(sharp), torch.from_numpy(kernel)[None])[0].permute(1, 2, 0).numpy()
+    assert np.abs(filter_(blurred, kernel) - sharp)[:, 32:-32].max() < most
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_deconvolution_shifts_nothing(name: str) -> None:
     sharp = portrait()[30:158, 60:188] / np.float32(255)

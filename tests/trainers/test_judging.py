@@ -371,6 +371,8 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     ([], 2, "--data FOLDER"),
     (["--data", "data", "--limit", "0"], 2, "--limit must be 1 or more, got 0"),
     (["--data", "data", "--limit", "1", "--cards"], 2, "take whole sets only"),
+    (["--data", "data", "--limit", "1", "--readme", "small"], 2, "take whole sets only"),
+    (["--data", "data", "--sets"], 2, "--sets needs one of synthetic-faces, averaged-video"),
     (["--data", "data", "--engine", "tensorflow"], 2, "--engine must be one of auto, torch"),
     (["--data", "data", "--device", "gpu"], 2, "--device must be auto, cpu, cuda"),
     (["--data", "data", "-o", "small"], 5, "small cannot be made: File exists"),
@@ -517,9 +519,11 @@ def test_export_makes_weights_and_card_of_the_average(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, average = run_folder(tmp_path)
+    saved = torch.load(folder / "checkpoint.pt")
+    torch.save(saved | {"sources": ["one", "two"], "commit": "a" * 40}, folder / "checkpoint.pt")
     out = tmp_path / "deep/out"
     command = ["export", str(folder), "--out", str(out), *EXPORT, "--hardware", "an abacus"]
-    assert main(command) == 0
+    assert main([*command, "--note", "by hand"]) == 0
     assert sorted(path.name for path in out.iterdir()) == [
         "deblurgan.json",
         "deblurgan.safetensors",
@@ -534,6 +538,9 @@ def test_export_makes_weights_and_card_of_the_average(
     assert card["sha256"] == sha256(out / "deblurgan.safetensors") == model.sha256
     assert (card["steps"], card["hours"], card["device"]) == (123, 1.5, "an abacus")
     assert (card["data"], card["licence"]) == ("faces of nobody", "CC0")
+    assert card["recipe"] == json.loads(json.dumps(saved["recipe"]))
+    assert (card["sources"], card["commit"]) == (["one", "two"], "a" * 40)
+    assert (card["note"], card["evaluation"]) == ("by hand", {})
     assert card["config"]["width"] == card["recipe"]["network"]["width"] == 8
     assert all((path.stat().st_mode & 0o777) == 0o644 for path in out.iterdir())
 

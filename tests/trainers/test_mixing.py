@@ -36,8 +36,22 @@ def test_the_mean_lies_where_it_was_asked_for(two: list[str], share: float, tmp_
         assert torch.allclose(value, expected, atol=1e-4)
 
 
+def test_counts_are_the_firsts_and_an_older_output_is_replaced(tmp_path: Path) -> None:
+    config, counts = make_config("deepdeblur", {"modules": 1}), (30, 7)
+    paths = [tmp_path / f"{count}.safetensors" for count in counts]
+    for path, count in zip(paths, counts, strict=True):
+        state = make_network("deepdeblur", config).state_dict()
+        state["stem.1.num_batches_tracked"] = torch.tensor(count)
+        save_model(path, "deepdeblur", config, state)
+    out = tmp_path / "mixed.safetensors"
+    out.write_bytes(b"older")
+    assert main(["mix", "deepdeblur", *map(str, paths), "-o", str(out)]) == 0
+    mixed = load_model("deepdeblur", out).network.state_dict()
+    assert int(mixed["stem.1.num_batches_tracked"]) == 30
+
+
 @pytest.mark.parametrize(
-    "case", ["share", "itself", "no folder", "folder", "configuration", "missing"]
+    "case", ["share", "negative", "itself", "no folder", "folder", "configuration", "missing"]
 )
 def test_what_cannot_be_mixed_is_told(
     case: str, two: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -46,6 +60,8 @@ def test_what_cannot_be_mixed_is_told(
     before = Path(two[0]).read_bytes()
     if case == "share":
         share, says = "1.5", "--share must lie within 0 to 1, got 1.5"
+    elif case == "negative":
+        share, says = "-0.5", "--share must lie within 0 to 1, got -0.5"
     elif case == "itself":
         out, says = two[0], "is one of the two"
     elif case == "no folder":

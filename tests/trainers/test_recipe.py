@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from torch.nn import Linear
 
 from vidfacedeblur.errors import OptionError
 from vidfacedeblur.models.registry import MODELS, make_config
 from vidfacedeblur.trainers.optimizing import make_optimizer, rate
-from vidfacedeblur.trainers.recipe import Phase
+from vidfacedeblur.trainers.recipe import Optimizer, Phase
 from vidfacedeblur.trainers.recipe_files import load_recipe, parse_recipe, shipped_for
 
 PHASE = "\n[[phases]]\nuntil = 1\ncrop = 32\nbatch = 1"
@@ -157,6 +158,8 @@ def test_rates_follow_their_schedules() -> None:
     peak = cosine.learning_rate
     assert rate(cosine, 0) < 0.1 * peak
     assert rate(cosine, cosine.warmup) == pytest.approx(peak)
+    assert rate(cosine, cosine.warmup / 2) == pytest.approx(peak / 2)
+    assert rate(cosine, (1 + cosine.warmup) / 2) == pytest.approx(0.505 * peak)
     assert rate(cosine, 1) == pytest.approx(0.01 * peak)
     linear = load_recipe("deblurgan", "paper").optimizer
     assert [rate(linear, share) for share in (0, 0.5, 0.75, 1)] == pytest.approx(
@@ -164,6 +167,22 @@ def test_rates_follow_their_schedules() -> None:
     )
     constant = load_recipe("deepdeblur", "paper").optimizer
     assert rate(constant, 0) == rate(constant, 1) == 1e-3
+
+
+def test_the_optimizer_that_is_named_is_made() -> None:
+    settings = Optimizer(2e-4, beta1=0.5, beta2=0.9, weight_decay=0.03)
+    layer = Linear(2, 1)
+    made = {
+        kind: make_optimizer(replace(settings, kind=kind), layer)
+        for kind in ("adamw", "adam", "rmsprop")
+    }
+    kinds = [torch.optim.AdamW, torch.optim.Adam, torch.optim.RMSprop]
+    assert [type(optimizer) for optimizer in made.values()] == kinds
+    groups = {kind: optimizer.param_groups[0] for kind, optimizer in made.items()}
+    assert [group["lr"] for group in groups.values()] == [2e-4] * 3
+    assert [group["weight_decay"] for group in groups.values()] == [0.03, 0, 0]
+    assert groups["adamw"]["betas"] == groups["adam"]["betas"] == (0.5, 0.9)
+    assert all(group["params"] == [layer.weight, layer.bias] for group in groups.values())
 
 
 def test_phases_come_in_their_order() -> None:

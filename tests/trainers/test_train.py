@@ -307,6 +307,19 @@ def test_the_average_lags_behind_the_weights() -> None:
     assert float(average.state["weight"]) == pytest.approx(0.5)
     average.update(network, 1000)
     assert float(average.state["weight"]) == pytest.approx(0.75)
+    early = Average(torch.nn.Linear(1, 1, bias=False), 0.999)
+    torch.nn.init.zeros_(early.state["weight"])
+    early.update(network, 0)  # a tenth of what it was, at a run's first step
+    assert float(early.state["weight"]) == pytest.approx(0.9)
+
+
+def test_the_average_takes_counts_as_they_are() -> None:
+    network = torch.nn.BatchNorm1d(1)
+    average = Average(network, 0.5)
+    network.running_mean, network.num_batches_tracked = torch.ones(1), torch.tensor(30)
+    average.update(network, 1000)
+    assert float(average.state["running_mean"]) == pytest.approx(0.5)
+    assert int(average.state["num_batches_tracked"]) == 30
 
 
 def test_nonsense_lengths_and_devices_are_refused(pack: Path, tmp_path: Path) -> None:

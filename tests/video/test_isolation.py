@@ -7,7 +7,9 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,6 +20,7 @@ from vidfacedeblur.errors import DamagedInputError, InputError, OutputExistsErro
 from vidfacedeblur.types import Frame, Region
 from vidfacedeblur.video import find_suffix, open_canvas, open_job
 from vidfacedeblur.video.child import Job
+from vidfacedeblur.video.interlacing import interlaced
 from vidfacedeblur.video.isolation import Child, IsolatedSource
 from vidfacedeblur.video.source import VideoSource
 from vidfacedeblur.video.wire import Wire
@@ -71,6 +74,21 @@ def test_the_same_comes_out(make_clip: Make, tmp_path: Path, pix_fmt: str) -> No
     assert go(path, tmp_path / "c.mp4", provenance="{}", isolate=True) == said
     assert (tmp_path / "b.mp4").read_bytes() == (tmp_path / "c.mp4").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "c.mp4"]
+
+
+def test_interlaced_pictures_are_known_as_such_here(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        video: Any = container.add_stream("ffv1", 25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in range(4):
+            picture = av.VideoFrame.from_ndarray(np.full((72, 64), 90, np.uint8), "yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            container.mux(video.encode(interlaced(picture) if number != 2 else picture))
+        container.mux(video.encode(None))
+    for isolate in (False, True):
+        with open_job(path, tmp_path / "b.mkv", VideoOptions(isolate=isolate)) as (source, _):
+            assert [open_canvas(frame).interlaced for frame in source] == [True, True, False, True]
 
 
 def test_a_picture(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
 import pytest
+from av.sidedata.sidedata import Type
 
 from vidfacedeblur.errors import InputError, LossError, OptionError
 from vidfacedeblur.provenance import provenance
+from vidfacedeblur.video import hdr
 
 Make = Callable[..., Path]
 Go = Callable[..., Any]
@@ -99,6 +102,48 @@ def test_options_of_the_encoder(make_clip: Make, run: Go, tmp_path: Path) -> Non
     with pytest.raises(OptionError, match="cannot be used here"):
         run(path, tmp_path / "c.mp4", encoder_options=(("preset", "warp"),))
     assert not (tmp_path / "c.mp4").exists()
+
+
+def mastering(colours: int = 1, luminances: int = 1, below: int = 50_000) -> bytes:
+    """A display of BT.2020's colours in D65, from 0.0001 to 1000 cd/m2, as FFmpeg stores it."""
+    places = (35_400, 14_600, 8_500, 39_850, 6_550, 2_300, 15_635, 16_450)
+    fractions = [number for place in places for number in (place, below)]
+    return struct.pack("=22i", *fractions, 1, 10_000, 1000, 1, colours, luminances)
+
+
+def test_encoders_are_told_of_light_in_their_own_units() -> None:
+    light = struct.pack("=2I", 1000, 400)
+    data = {Type.MASTERING_DISPLAY_METADATA: mastering(), Type.CONTENT_LIGHT_LEVEL: light}
+    x265 = "G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,1)"
+    av1 = (
+        "G(0.170000,0.797000)B(0.131000,0.046000)R(0.708000,0.292000)"
+        "WP(0.312700,0.329000)L(1000.000000,0.000100)"
+    )
+    begin = ["hdr10=1", "repeat-headers=1"]
+    assert hdr.x265_parameters(data) == [*begin, f"master-display={x265}", "max-cll=1000,400"]
+    assert hdr.svtav1_parameters(data) == [f"mastering-display={av1}", "content-light=1000,400"]
+    for kind, text in ((Type.MASTERING_DISPLAY_METADATA, x265), (Type.CONTENT_LIGHT_LEVEL, "")):
+        one = {kind: data[kind]}
+        assert hdr.has_static_hdr(one)
+        assert not hdr.has_dynamic_hdr(one)
+        told = f"master-display={text}" if text else "max-cll=1000,400"
+        assert hdr.x265_parameters(one) == [*begin, told]
+        assert len(hdr.svtav1_parameters(one)) == 1
+
+
+@pytest.mark.parametrize(
+    "display", [mastering(colours=0), mastering(luminances=0), mastering()[:87], b""]
+)
+def test_a_display_that_is_not_described_whole_is_not_told(display: bytes) -> None:
+    data = {Type.MASTERING_DISPLAY_METADATA: display, Type.CONTENT_LIGHT_LEVEL: b"\0" * 7}
+    assert hdr.x265_parameters(data) == hdr.svtav1_parameters(data) == []
+
+
+def test_a_place_without_a_denominator_is_zero() -> None:
+    data = {Type.MASTERING_DISPLAY_METADATA: mastering(below=0)}
+    (display,) = hdr.svtav1_parameters(data)
+    assert "G(0.000000,0.000000)" in display
+    assert display.endswith("L(1000.000000,0.000100)")
 
 
 def test_the_same_comes_out_each_time(make_clip: Make, run: Go, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from vidfacedeblur.config import VideoOptions
 from vidfacedeblur.errors import LossError, OptionError, OutputError, OutputExistsError
 from vidfacedeblur.types import Frame, Region
 from vidfacedeblur.video import VIDEO_SUFFIXES, draft, open_canvas, open_sink, open_source
+from vidfacedeblur.video.colour import known_matrix, ycbcr
 from vidfacedeblur.video.formats import CONTAINERS
 from vidfacedeblur.video.verify import Expected, verify
 
@@ -167,6 +168,56 @@ def test_colour_tags_aspect_and_rotation_are_kept(make_clip: Make, run: Go, tmp_
         assert (picture.colorspace, picture.color_primaries, picture.color_trc) == (9, 9, 18)
     with av.open(str(result.written)) as container:
         assert container.streams.video[0].sample_aspect_ratio == Fraction(12, 11)
+
+
+@pytest.mark.parametrize(
+    ("tag", "lines", "matrix"),
+    [
+        *((1, 480, 1), (4, 1080, 4), (5, 1080, 5), (6, 1080, 5)),
+        *((7, 480, 7), (9, 480, 9), (10, 480, 9)),
+        *((2, 719, 5), (2, 720, 1), (3, 576, 5), (8, 2160, 1)),  # said nowhere, or of no use
+    ],
+)
+def test_a_matrix_is_the_one_said_or_the_sizes(tag: int, lines: int, matrix: int) -> None:
+    assert known_matrix(tag, lines) == matrix
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12])
+@pytest.mark.parametrize(
+    ("matrix", "red", "green", "blue"),
+    [  # of Cr; of Cb and Cr; of Cb: as the standards' conversions to 8 bits print them
+        (1, 1.7927, (-0.2132, -0.5329), 2.1124),
+        (4, 1.5938, (-0.3779, -0.8104), 2.0263),
+        (5, 1.5960, (-0.3918, -0.8130), 2.0172),
+        (7, 1.7941, (-0.2579, -0.5426), 2.0787),
+        (9, 1.6787, (-0.1873, -0.6504), 2.1418),
+    ],
+)
+def test_conversions_are_the_standards(
+    matrix: int, red: float, green: tuple[float, float], blue: float, bits: int
+) -> None:
+    luma, unit = 255 / 219, 2 ** (bits - 8)
+    expected = np.array([(luma, 0, red), (luma, *green), (luma, blue, 0)])
+    limited = ycbcr(matrix, bits, full_range=False)
+    np.testing.assert_allclose(255 * unit * limited.to_rgb[:, :3], expected, atol=2e-4)
+    full, top = ycbcr(matrix, bits, full_range=True), 2**bits - 1
+    chroma = np.array([219 / 255, 224 / 255, 224 / 255])
+    np.testing.assert_allclose(top * full.to_rgb[:, :3], expected * chroma, atol=2e-4)
+    for made, black, white in ((limited, 16 * unit, 235 * unit), (full, 0, top)):
+        for level, shade in ((black, 0), (white, 1)):
+            shown = made.to_rgb @ np.array([level, 128 * unit, 128 * unit, 1])
+            np.testing.assert_allclose(shown, shade, atol=1e-5)
+        np.testing.assert_allclose(made.to_rgb[:, :3] @ made.difference, np.eye(3), atol=1e-5)
+
+
+@pytest.mark.parametrize(("says", "shade"), [(0, 1.0), (1, 1.0), (2, 235 / 255)])
+def test_a_picture_is_read_in_the_range_that_it_says(says: int, shade: float) -> None:
+    picture = av.VideoFrame(16, 16, "yuv420p")
+    for plane, level in zip(picture.planes, (235, 128, 128), strict=True):
+        plane.update(bytes([level]) * plane.buffer_size)
+    picture.color_range = says
+    shown = open_canvas(Frame(0, picture)).read(Region(0, 0, 16, 16))
+    np.testing.assert_allclose(shown, shade, atol=1e-3)
 
 
 def test_fields_stay_fields(make_clip: Make, run: Go, tmp_path: Path) -> None:

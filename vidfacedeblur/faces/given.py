@@ -43,10 +43,11 @@ class GivenFaces:
         if not isinstance(given, Iterable):
             raise OptionError(f"find_faces must give a list of faces, got {given!r}")
         faces = [as_face(face) for face in given]
+        # First: a frame that is refused changes nothing.
+        self._check_numbers([face.track for face in faces])
         if self._cuts.is_cut(canvas):
             self._tracker.reset()
             self._scene = self._count
-        self._check_numbers([face.track for face in faces])
         if not self._numbered:
             faces = self._tracker.update(self._count, faces)
         self._count += 1
@@ -60,12 +61,12 @@ class GivenFaces:
     def _check_numbers(self, tracks: Sequence[int | None]) -> None:
         if not tracks:
             return
-        if self._numbered is None:
-            self._numbered = tracks[0] is not None
-        if any((track is not None) != self._numbered for track in tracks):
+        numbered = tracks[0] is not None if self._numbered is None else self._numbered
+        if any((track is not None) != numbered for track in tracks):
             raise OptionError("give all faces of a video a track number, or none of them")
-        if self._numbered and len(set(tracks)) < len(tracks):
+        if numbered and len(set(tracks)) < len(tracks):
             raise OptionError(f"two faces of one frame have the same track number: {list(tracks)}")
+        self._numbered = numbered
 
 
 def as_face(face: FaceLike) -> Face:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from vidfacedeblur.live.publish import Publisher
 from vidfacedeblur.live.source import LiveSource
 from vidfacedeblur.live.values import Health, LiveFrame, LiveResult
 from vidfacedeblur.pipeline import FaceDeblurPipeline
@@ -60,6 +61,12 @@ class LiveStats:
     """... and for all but the slowest twentieth; None where there was none."""
     faces_now: int = 0
     """Faces in the last frame."""
+    published: int = 0
+    """Frames that its `Publisher`s sent; with the two below, 0 where there is none."""
+    publish_dropped: int = 0
+    """Frames that newer ones replaced before they could be sent."""
+    publish_failures: int = 0
+    """Times that a server could not be reached or went away."""
 
 
 class LiveSession:
@@ -88,6 +95,7 @@ class LiveSession:
     ) -> None:
         self._source = source
         self._outputs = outputs
+        self._publishers = [output for output in outputs if isinstance(output, Publisher)]
         self._on_result = on_result
         self._on_gap = on_gap
         self._stream = pipeline.stream(watcher=watcher)
@@ -143,6 +151,9 @@ class LiveSession:
                 fps_out=len(latencies) / span,
                 latency_p50=float(np.percentile(latencies, 50)) if latencies else None,
                 latency_p95=float(np.percentile(latencies, 95)) if latencies else None,
+                published=sum(to.sent for to in self._publishers),
+                publish_dropped=sum(to.dropped for to in self._publishers),
+                publish_failures=sum(to.failures for to in self._publishers),
             )
 
     def _note_rate(self) -> Health:

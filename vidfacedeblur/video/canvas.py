@@ -10,6 +10,7 @@ sample to the left; for a difference that is far below what can be seen.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import av
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from vidfacedeblur.errors import InputError
 from vidfacedeblur.types import ByteImage, Canvas, FloatImage, Frame, Region
+from vidfacedeblur.video.chroma import averaged, chroma_grid, fields_of
 from vidfacedeblur.video.colour import FULL_RANGE, Conversion, known_matrix, ycbcr
 from vidfacedeblur.video.frames import reformatter, rows_of
 from vidfacedeblur.video.layout import PixelLayout, Samples, layouts
@@ -107,6 +109,8 @@ class FrameCanvas:
         sides = (picture.width, picture.height)
         self.width, self.height = sides[::-1] if swaps_sides(orientation) else sides
         self.interlaced = bool(picture.interlaced_frame) and not swaps_sides(orientation)
+        # Lines of chroma belong to the fields in turn; with other heights, one field has more.
+        self._in_fields = picture.interlaced_frame and layout.high == 2 and picture.height % 4 == 0
 
     def rgb(self) -> ByteImage:
         converted = reformatter().reformat(
@@ -140,7 +144,7 @@ class FrameCanvas:
         for number, component in enumerate(self._layout.components):
             plane = _samples(self._picture, self._layout, component)
             wide, high = self._subsampling(number)
-            block = plane[_rows_columns(_chroma_grid(place, wide, high))]
+            block = plane[_rows_columns(chroma_grid(place, wide, high))]
             small = _squeezed(np.ascontiguousarray(block), side)
             samples.append(_code_values(small, self._layout.shift))
         return self._as_rgb(samples)
@@ -195,8 +199,19 @@ class FrameCanvas:
         plane = _samples(self._picture, self._layout, self._layout.components[number])
         if (wide, high) == (1, 1):
             return _code_values(plane[_rows_columns(place)], self._layout.shift)
+        whole = np.empty((place.height, place.width), np.float32)
+        for own, lines, part in self._parts(place):
+            whole[lines] = self._enlarged(plane[own], part, wide, high)
+        return whole
+
+    def _parts(self, place: Region) -> Iterable[tuple[slice, slice, Region]]:
+        """The parts of a region whose chroma is worked on by itself; see `fields_of`."""
+        return fields_of(place) if self._in_fields else [(slice(None), slice(None), place)]
+
+    def _enlarged(self, plane: Plane, place: Region, wide: int, high: int) -> FloatImage:
+        """A region of a chroma plane at luma resolution, in code values."""
         # One sample more on each side, so that the result does not depend on the region.
-        grid = _chroma_grid(place, wide, high)
+        grid = chroma_grid(place, wide, high)
         grid = Region(
             max(grid.x0 - 1, 0),
             max(grid.y0 - 1, 0),
@@ -214,10 +229,17 @@ class FrameCanvas:
     ) -> None:
         """Add `values`, at luma resolution and in code values, to one component of a region."""
         plane = _samples(self._picture, self._layout, self._layout.components[number])
-        if (wide, high) != (1, 1):
-            grid = _chroma_grid(place, wide, high)
-            values = _averaged(values, place, grid, wide, high, self._picture)
-            place = grid
+        if (wide, high) == (1, 1):
+            self._raise_samples(plane, place, values)
+            return
+        size = (self._picture.width, self._picture.height // (2 if self._in_fields else 1))
+        for own, lines, part in self._parts(place):
+            grid = chroma_grid(part, wide, high)
+            change = averaged(values[lines], part, grid, wide, high, size)
+            self._raise_samples(plane[own], grid, change)
+
+    def _raise_samples(self, plane: Plane, place: Region, values: NDArray[Any]) -> None:
+        """Add values to a region of a plane's samples."""
         block = plane[_rows_columns(place)]
         old = np.ascontiguousarray(block)
         if self._layout.shift:
@@ -274,29 +296,3 @@ def _raised(old: Plane, change: NDArray[Any], top: int) -> Plane:
     if old.dtype == np.uint16 and top < 0xFFFF:
         np.minimum(new, top, out=new)
     return new
-
-
-def _chroma_grid(place: Region, wide: int, high: int) -> Region:
-    """The chroma samples that a region of luma samples touches."""
-    return Region(place.x0 // wide, place.y0 // high, -(-place.x1 // wide), -(-place.y1 // high))
-
-
-def _averaged(
-    values: NDArray[Any], place: Region, grid: Region, wide: int, high: int, picture: av.VideoFrame
-) -> NDArray[Any]:
-    """Average a region's luma-sized values onto its chroma samples.
-
-    A chroma sample of which the region covers a part gets that part of the change. At the right and
-    bottom edge of a picture of odd size, the luma samples that do not exist do not count.
-    """
-    left, top = place.x0 - grid.x0 * wide, place.y0 - grid.y0 * high
-    right, bottom = grid.x1 * wide - place.x1, grid.y1 * high - place.y1
-    if place.x1 == picture.width:
-        values = cv2.copyMakeBorder(values, 0, 0, 0, right, cv2.BORDER_REPLICATE)
-        right = 0
-    if place.y1 == picture.height:
-        values = cv2.copyMakeBorder(values, 0, bottom, 0, 0, cv2.BORDER_REPLICATE)
-        bottom = 0
-    if left or top or right or bottom:
-        values = cv2.copyMakeBorder(values, top, bottom, left, right, cv2.BORDER_CONSTANT, value=0)
-    return cv2.resize(values, (grid.width, grid.height), interpolation=cv2.INTER_AREA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -20,13 +21,18 @@ from vidfacedeblur.types import Frame
 from vidfacedeblur.video.clock import Clock
 from vidfacedeblur.video.colour import RGB_MATRIX
 from vidfacedeblur.video.copying import allows_repeats
-from vidfacedeblur.video.encoding import FRAME_COUNTERS, INTERLACING, Recipe, is_rgb
+from vidfacedeblur.video.encoding import FRAME_COUNTERS, INTERLACING, USER_DATA, Recipe, is_rgb
 from vidfacedeblur.video.formats import Container
 from vidfacedeblur.video.frames import reformatter
+from vidfacedeblur.video.interlacing import FieldOrder
 from vidfacedeblur.video.palette import Palettizer
+from vidfacedeblur.video.side import fit_to_encode
 from vidfacedeblur.video.source import VideoSource
 
 _MAX_RATE = {"libsvtav1": Fraction(240)}
+
+_FIELDS_BY_PICTURE = frozenset({"ffv1"})
+"""Encoders that say of each picture by itself whether it is interlaced, and how."""
 
 
 class FrameEncoder:
@@ -68,6 +74,12 @@ class FrameEncoder:
         self._recipe = recipe
         self._on_grid = container.constant_rate
         self._begun = False
+        self._user_data = recipe.settings.get(USER_DATA, "0") != "0"
+        fields, by_picture = source.first.interlaced_frame, recipe.encoder in _FIELDS_BY_PICTURE
+        keeps = fields and recipe.encoder in INTERLACING and not by_picture
+        self._order = FieldOrder(source.first) if keeps else None
+        self._loses_fields = not fields and not by_picture
+        self._lost: Counter[str] = Counter()
         configure(self.stream, source, recipe, self.clock.encoder_base, size)
         if recipe.encoder == "gif":
             self._palettizer = Palettizer(source.first, source.info.pix_fmt, size)
@@ -92,7 +104,7 @@ class FrameEncoder:
         pts, duration = frame.pts, frame.duration or 0
         if self._on_grid:
             pts, duration = round(frame.pts * frame.time_base / self.clock.time_base), 1
-        picture = self._converted(frame.picture)
+        picture = self._fit(self._converted(frame.picture))
         # As decoded it is still marked as a key frame or not, which encoders would obey.
         picture.pict_type = 0
         picture.pts = self.clock.enter(pts, duration)
@@ -104,6 +116,20 @@ class FrameEncoder:
     def flush(self) -> list[av.Packet[Any]]:
         """The packets that the encoder still holds; no frame may follow."""
         return self._timed(self.stream.encode(None)) if self._begun else []
+
+    def losses(self) -> list[str]:
+        """What could not be kept of the frames so far, in one line each."""
+        lost = (f"{what} cannot be kept ({count} pictures)" for what, count in self._lost.items())
+        return [*self.clock.losses(), *lost]
+
+    def _fit(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """The picture with what the encoder can take beside the samples; what it cannot counts."""
+        fit = fit_to_encode(picture, user_data=self._user_data)
+        if fit.lost is not None:
+            self._lost[fit.lost] += 1
+        if self._loses_fields and picture.interlaced_frame:
+            self._lost["that pictures are interlaced which come after progressive ones"] += 1
+        return fit.picture if self._order is None else self._order.marked(fit.picture)
 
     def _converted(self, picture: av.VideoFrame) -> av.VideoFrame:
         if picture.format.name == self._recipe.pix_fmt:

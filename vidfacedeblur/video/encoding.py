@@ -23,6 +23,7 @@ from vidfacedeblur.video.hdr import (
     x265_parameters,
 )
 from vidfacedeblur.video.layout import layouts
+from vidfacedeblur.video.side import has_user_data, without_place
 from vidfacedeblur.video.source import VideoSource
 
 _FOLLOWERS = {"vp8": "vp9", "rawvideo": "ffv1", "png": "ffv1"}
@@ -69,6 +70,12 @@ INTERLACING = frozenset({"libx264", "libx264rgb", "prores_ks", "ffv1", "mpeg2vid
 
 _CAPTIONING = frozenset({"libx264", "libx264rgb", "libx265"})
 """Encoders that write the closed captions which a picture carries."""
+
+USER_DATA = "udu_sei"
+"""The option of encoders that has them write the user data which a picture carries."""
+
+_WITH_USER_DATA = frozenset({"h264", "hevc"})
+"""Codecs whose pictures carry such, as cameras write times and places into them."""
 
 _FINEST = 2 * 118
 """A quantizer of 2, in units of FF_QP2LAMBDA: JPEG at about 95 %."""
@@ -126,6 +133,8 @@ def recipe_for(source: VideoSource, container: Container, options: VideoOptions)
         losses.append(f"{encoder} writes the interlaced pictures as progressive ones")
     if Type.A53_CC in source.side_data and encoder not in _CAPTIONING:
         losses.append(f"{encoder} cannot write the closed captions that are in the pictures")
+    losses += _tell_user_data(source, encoder, settings, options)
+    losses += without_place(source.side_data, source.reader.stream.metadata, container)
     losses += _not_held(source, container)
     return Recipe(
         encoder=encoder,
@@ -244,6 +253,20 @@ def _tell_hdr(data: SideData, encoder: str, settings: dict[str, str]) -> list[st
         settings["svtav1-params"] = ":".join(svtav1_parameters(data))
     else:
         return [f"{encoder} cannot hold the HDR10 mastering data"]
+    return []
+
+
+def _tell_user_data(
+    source: VideoSource, encoder: str, settings: dict[str, str], options: VideoOptions
+) -> list[str]:
+    """Have user data of the pictures written; return what cannot be kept."""
+    if options.strip_metadata or source.info.codec_name not in _WITH_USER_DATA:
+        return []
+    if encoder in _X264:
+        settings.setdefault(USER_DATA, "1")
+    elif has_user_data(source.first, source.info.codec_name):
+        # libx265 can, but begins all of them with its own name.
+        return [f"{encoder} cannot write the user data that are in the pictures"]
     return []
 
 

@@ -10,7 +10,8 @@ from typing import Any, cast
 import av
 import numpy as np
 from av.codec.codec import find_best_pix_fmt_of_list
-from av.sidedata.sidedata import Type
+from av.filter import Graph
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.plane import VideoPlane
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
@@ -37,6 +38,18 @@ def reformatter() -> VideoReformatter:
     return cast(VideoReformatter, _local.reformatter)
 
 
+def beside(picture: av.VideoFrame) -> Any:
+    """What lies beside a picture's samples, each with its `type`, and its bytes as a buffer.
+
+    PyAV's property `side_data` shows for good what it found first, though that is freed where the
+    picture is made writable.
+
+    Raises:
+        ValueError: Of a kind that PyAV does not know.
+    """
+    return cast(Any, SideDataContainer)(picture)
+
+
 def side_data(picture: av.VideoFrame, codec: str) -> SideData:
     """What a decoded picture carries beside its pixels.
 
@@ -47,7 +60,7 @@ def side_data(picture: av.VideoFrame, codec: str) -> SideData:
     if codec in PICTURE_CODECS:
         return {}
     try:
-        return {Type(item.type): bytes(item) for item in cast(Any, picture.side_data)}
+        return {Type(item.type): bytes(item) for item in beside(picture)}
     except ValueError:  # of a kind that PyAV does not know, and then it gives none
         return {}
 
@@ -87,6 +100,27 @@ def without_side_data(picture: av.VideoFrame) -> av.VideoFrame:
     copy.colorspace, copy.color_range = picture.colorspace, picture.color_range
     copy.color_primaries, copy.color_trc = picture.color_primaries, picture.color_trc
     return copy
+
+
+def filtered(picture: av.VideoFrame, *steps: tuple[str, str]) -> av.VideoFrame | None:
+    """What comes out of FFmpeg's filters, each with its arguments; None if one holds it back."""
+    graph = Graph()
+    last: Any = graph.add_buffer(
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        time_base=picture.time_base,
+    )
+    for name, arguments in (*steps, ("buffersink", None)):
+        step = graph.add(name, arguments)
+        last.link_to(step)
+        last = step
+    graph.configure()
+    graph.vpush(picture)
+    try:
+        return graph.vpull()
+    except BlockingIOError:
+        return None
 
 
 def has_alpha(pix_fmt: str) -> bool:

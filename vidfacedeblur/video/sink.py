@@ -141,7 +141,7 @@ class VideoSink:
             self._output.mux(self._encoder.flush())
             # Not left to the garbage collector: a full disk often shows only here.
             self._output.close()
-        losses = self._encoder.clock.losses() + self._copies.losses()
+        losses = self._encoder.losses() + self._copies.losses()
         if isinstance(self._place, Draft):
             found = verify(self._place.path, self._expected())
             losses, self.tag = losses + found.losses, found.tag

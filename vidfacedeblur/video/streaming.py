@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.codec.context import Flags
 from av.video.frame import PictureType
 
 from vidfacedeblur.errors import OptionError, OutputError, VidFaceDeblurError
@@ -66,7 +67,7 @@ class StreamWriter:
         url: What FFmpeg is to open.
         stream: How.
         first: The first picture; the others must be of its size.
-        rate: Frames per second, about.
+        rate: Frames per second, about: what x264 plans with; the file claims none.
         crf: Constant rate factor of x264.
         preset: x264's.
         tags: Of the file.
@@ -92,6 +93,7 @@ class StreamWriter:
     ) -> None:
         self._begin: Fraction | None = None
         self._last, self._key = -1, 0
+        self._step = round(1 / rate / _TIME_BASE)
         self._container = av.open(
             url,
             "w",
@@ -121,8 +123,12 @@ class StreamWriter:
         if self._begin is None:
             self._begin = time
         copy = self._own(picture)
-        self._last = max(self._last + 1, round((time - self._begin) / _TIME_BASE))
-        copy.pts, copy.time_base = self._last, _TIME_BASE
+        tick = max(self._last + 1, round((time - self._begin) / _TIME_BASE))
+        if tick:
+            self._step = tick - self._last
+        self._last = tick
+        # As long as the one before: with the last one's the file ends, and another may be joined.
+        copy.pts, copy.duration, copy.time_base = tick, self._step, _TIME_BASE
         # Not by counting: pictures may come at any rate. Otherwise the encoder decides.
         key = self._last == 0 or self._last - self._key >= _KEY_SECONDS / _TIME_BASE
         copy.pict_type = PictureType.I if key else PictureType.NONE
@@ -157,7 +163,12 @@ class StreamWriter:
         context.gop_size = _NEVER
         context.color_range, context.colorspace = first.color_range, first.colorspace
         context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
-        context.options = settings | dict(stream.encoder)
+        context.flags |= Flags.frame_duration
+        # Matroska's header would claim the encoder's rate, and who makes another file of it would
+        # get pictures twice or lose some. x264 needs one all the same: its level comes from it.
+        context.framerate = Fraction(0)
+        planned = {"x264-params": f"fps={rate.numerator}/{rate.denominator}"}
+        context.options = settings | planned | dict(stream.encoder)
         try:
             context.open()
         except av.error.ArgumentError as error:

@@ -20,6 +20,7 @@ from vidfacedeblur import errors
 from vidfacedeblur.errors import DamagedInputError, VidFaceDeblurError
 from vidfacedeblur.types import Frame
 from vidfacedeblur.video.frames import rows_of
+from vidfacedeblur.video.interlacing import interlaced
 
 _PIPE_BYTES = 1 << 20
 _LONGEST = 1 << 20  # of a message; pictures are bounded by their own size
@@ -90,6 +91,7 @@ def frame_values(frame: Frame) -> dict[str, Any]:
         "corrupt": frame.corrupt,
         "size": [picture.width, picture.height],
         "format": picture.format.name,
+        "interlaced": bool(picture.interlaced_frame),
         "colorspace": int(picture.colorspace),
         "color_range": int(picture.color_range),
     }
@@ -101,6 +103,8 @@ def frame_of(values: dict[str, Any]) -> Frame:
     picture = av.VideoFrame(width, height, values["format"])
     picture.pts = values["pts"]
     picture.time_base = time_base = Fraction(*values["time_base"])
+    if values["interlaced"]:
+        picture = interlaced(picture)
     picture.colorspace, picture.color_range = values["colorspace"], values["color_range"]
     return Frame(
         index=values["index"],
