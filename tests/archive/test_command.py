@@ -280,10 +280,10 @@ def test_a_dry_run_whose_reader_leaves_is_told(
 def test_other_files_are_told_of_but_not_our_own(
     folder: Path, small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "deep" / "d.mxf").touch()
+    (folder / "deep" / "d.rmvb").touch()
     base = [str(folder), "-o", str(folder), "--weights", str(small_weights), "--faces", "none"]
     base += ["--report", str(folder / "r.json"), "--html", str(folder / "index.html")]
-    line = "vidfacedeblur: 1 other file left out (.mxf 1); --match tries it"
+    line = "vidfacedeblur: 1 other file left out (.rmvb 1); --match tries it"
     for more in ([], [], ["--dry-run"]):
         assert main([*base, *more]) == (0 if more else 1)
         assert capsys.readouterr().err.splitlines().count(line) == 1

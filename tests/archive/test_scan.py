@@ -122,25 +122,31 @@ def others(root: Path, **options: object) -> list[str]:
 
 
 def test_files_that_are_not_looked_for_are_told_of(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mp4", "b.MXF", "deep/c.mxf", "d", ".e.mxf", "tmp/f.dv", "out/archive.csv")
-    (tmp_path / "folder.mxf").mkdir()
-    assert others(tmp_path) == ["b.MXF", "d", "deep/c.mxf", "tmp/f.dv"]
-    assert others(tmp_path, hidden=True, ignore=("tmp", "d")) == [".e.mxf", "b.MXF", "deep/c.mxf"]
+    touch(tmp_path, "a.mp4", "b.RMVB", "deep/c.rmvb", "d", ".e.rmvb", "tmp/f.rm", "out/archive.csv")
+    (tmp_path / "folder.rmvb").mkdir()
+    assert others(tmp_path) == ["b.RMVB", "d", "deep/c.rmvb", "tmp/f.rm"]
+    assert others(tmp_path, hidden=True, ignore=("tmp", "d")) == [
+        ".e.rmvb",
+        "b.RMVB",
+        "deep/c.rmvb",
+    ]
     assert others(tmp_path, match=("*.mp4",)) == []
 
 
 def test_what_is_said_of_files_that_are_not_looked_for() -> None:
-    said = said_of_others([Path(name) for name in ("a.mxf", "b.MXF", "c")])
-    assert said == "3 other files left out (.mxf 2, no suffix 1); --match tries them"
+    said = said_of_others([Path(name) for name in ("a.rmvb", "b.RMVB", "c")])
+    assert said == "3 other files left out (.rmvb 2, no suffix 1); --match tries them"
     said = said_of_others([Path(f"{n}{n}.{n}") for n in "aabbccdefg"])
     assert said == "10 other files left out (.a 2, .b 2, .c 2, .d 1, ...); --match tries them"
-    said = said_of_others([Path("a.mxf")])
-    assert said == "1 other file left out (.mxf 1); --match tries it"
+    said = said_of_others([Path("a.rmvb")])
+    assert said == "1 other file left out (.rmvb 1); --match tries it"
 
 
 def test_a_folder_of_other_files(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mxf")
-    with pytest.raises(InputError, match=r"no video or picture .*; 1 other file left out \(.mxf 1"):
+    touch(tmp_path, "a.rmvb")
+    with pytest.raises(
+        InputError, match=r"no video or picture .*; 1 other file left out \(.rmvb 1"
+    ):
         make_plan([tmp_path], tmp_path / "out", suffix_of=suffix_of)
 
 
