@@ -12,6 +12,7 @@ import pytest
 
 from vidfacedeblur.errors import LossError
 from vidfacedeblur.video.frames import filtered
+from vidfacedeblur.video.interlacing import interlaced
 
 Go = Callable[..., Any]
 
@@ -70,3 +71,9 @@ def test_fields_that_come_after_the_first_picture_are_named_as_lost(
 def test_ffv1_keeps_what_each_picture_is(modes: list[str], run: Go, tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", modes)
     assert orders(run(path, tmp_path / "b.mkv", strict=True).written) == modes
+
+
+def test_a_picture_without_a_unit_of_time_is_marked_too() -> None:
+    picture = av.VideoFrame(64, 48, "yuv420p")
+    assert picture.time_base is None
+    assert interlaced(picture).interlaced_frame

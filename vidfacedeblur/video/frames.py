@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, cast
 
 import av
@@ -109,7 +110,8 @@ def filtered(picture: av.VideoFrame, *steps: tuple[str, str]) -> av.VideoFrame |
         width=picture.width,
         height=picture.height,
         format=picture.format,
-        time_base=picture.time_base,
+        # Some decoded pictures have none; it changes nothing of them here.
+        time_base=picture.time_base or Fraction(1, 1000),
     )
     for name, arguments in (*steps, ("buffersink", None)):
         step = graph.add(name, arguments)
