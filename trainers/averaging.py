@@ -109,10 +109,11 @@ def averaged_faces(
         raise OptionError(f"cannot average {length} frames at gamma {gamma:g}")
     kept: deque[ByteImage] = deque(maxlen=length)
     for number, frame in enumerate(frames):
-        if frame is None or (kept and kept[0].shape != frame.shape):
-            kept.clear()
         if frame is None:
+            kept.clear()
             continue
+        if kept and kept[0].shape != frame.shape:
+            kept.clear()
         kept.append(frame)
         if len(kept) == length:
             first = number - length + 1

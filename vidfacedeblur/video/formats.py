@@ -81,7 +81,6 @@ _TS_COPIES = frozenset(
         "truehd",
         "opus",
         "dvb_subtitle",
-        "dvb_teletext",
         "timed_id3",
         "klv",
     }
